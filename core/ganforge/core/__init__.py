@@ -1,0 +1,55 @@
+"""ganforge.core: the authors' API. Light: importing it imports no torch.
+
+A plugin needs `hookimpl`, the specs and `Options`; its `build` functions import torch and `ganforge.core.game`.
+`train`, `resume` and `Run` are here too, and import torch when first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ganforge.core.data import ArrayData, Data, DataRequest, DataSpec, Mixture
+from ganforge.core.errors import GanforgeError
+from ganforge.core.hookspecs import hookimpl
+from ganforge.core.latents import Latent
+from ganforge.core.observers import Record, RunInfo, RunObserver
+from ganforge.core.options import Options
+from ganforge.core.specs import Architecture, Built, Dataset, Loss, Metric, Observer, Reading, Recipe, Regularizer
+
+if TYPE_CHECKING:
+    from ganforge.core.run import Run, resume, train
+
+__all__ = [
+    "Architecture",
+    "ArrayData",
+    "Built",
+    "Data",
+    "DataRequest",
+    "DataSpec",
+    "Dataset",
+    "GanforgeError",
+    "Latent",
+    "Loss",
+    "Metric",
+    "Mixture",
+    "Observer",
+    "Options",
+    "Reading",
+    "Recipe",
+    "Record",
+    "Regularizer",
+    "Run",
+    "RunInfo",
+    "RunObserver",
+    "hookimpl",
+    "resume",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Run", "resume", "train"):
+        from ganforge.core import run
+
+        return getattr(run, name)
+    raise AttributeError(f"module 'ganforge.core' has no attribute '{name}'")

@@ -1,0 +1,246 @@
+"""One training, fully described: the recipe's settings, then a file's, then the command line's, checked as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from ganforge.core.data import Data, DataRequest
+from ganforge.core.errors import GanforgeError
+from ganforge.core.latents import Latent
+from ganforge.core.options import Options, parse
+from ganforge.core.registry import Registry
+
+
+class Component(Options):
+    """A registered spec's name, and its options beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class DataConfig(Component):
+    """A data set, how it is loaded, and its own options beside that."""
+
+    resolution: int | None = Field(None, ge=4, le=4096, description="side of the square pictures")
+    root: str | None = Field(None, description="folder where downloaded data sets lie")
+    download: bool = Field(False, description="may the data set be downloaded")
+    flip: bool = Field(False, description="mirror half of the pictures left to right, at random")
+
+    def request(self, split: Literal["train", "test"] = "train") -> DataRequest:
+        root = self.root or os.environ.get("GANFORGE_DATA")
+        return DataRequest(split, self.resolution, Path(root) if root else None, self.download)
+
+
+class PlayerConfig(Options):
+    """One side of the game: its optimizer and how often it moves in a round."""
+
+    optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
+    lr: float = Field(2e-4, gt=0, description="learning rate")
+    betas: tuple[float, float] = Field((0.5, 0.999), description="Adam's decay of the two moments")
+    alpha: float = Field(0.99, ge=0, lt=1, description="RMSProp's smoothing")
+    momentum: float = Field(0.0, ge=0, lt=1, description="SGD's and RMSProp's momentum")
+    weight_decay: float = Field(0.0, ge=0)
+    lr_decay: Literal["none", "linear"] = Field("none", description="linear: to zero at the last round")
+    moves: int = Field(1, ge=1, description="steps in a round")
+
+
+class EmaConfig(Options):
+    """The running average of the generator that is sampled and exported."""
+
+    decay: float = Field(0.999, ge=0, lt=1, description="0 keeps the last weights")
+    warmup: bool = Field(True, description="start with a smaller decay: min(decay, (1 + round) / (10 + round))")
+
+
+class Machine(Options):
+    """Where and how fast: nothing here changes what is learned beyond rounding."""
+
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    threads: int | None = Field(None, ge=1, description="CPU threads; their number changes the last bits")
+    channels_last: bool = True
+    compile: bool = False
+
+
+class Config(Options):
+    """Everything needed to train a run again; `config.toml` in the run directory."""
+
+    recipe: Component
+    data: DataConfig
+    architecture: Component
+    loss: Component
+    regularizers: dict[str, dict[str, Any]] = {}
+    latent: Latent = Latent()
+    generator: PlayerConfig = PlayerConfig()
+    discriminator: PlayerConfig = PlayerConfig()
+    order: Literal["discriminator-first", "generator-first"] = Field(
+        "discriminator-first", description="who moves first in a round (Goodfellow et al., Algorithm 1)"
+    )
+    fakes: Literal["fresh", "shared"] = Field("fresh", description="shared: a round's players see the same fakes")
+    batch_size: int = Field(64, ge=1, description="over all processes")
+    steps: int = Field(1000, ge=1, description="rounds")
+    seed: int = Field(0, ge=0, lt=2**63)
+    ema: EmaConfig = EmaConfig()
+    log_every: int = Field(50, ge=1, description="rounds between two lines of metrics.jsonl")
+    every: int = Field(500, ge=1, description="rounds between two sample pictures and checkpoints")
+    keep: int = Field(3, ge=1, description="checkpoints kept")
+    samples: int = Field(64, ge=1, le=4096, description="pictures in the sample grid")
+    machine: Machine = Machine()
+    observers: tuple[str, ...] = ("report", "gif", "tensorboard", "alarms")
+    plugins: dict[str, str] = Field({}, description="which plugin each part came from; written, not read")
+
+    def digest(self) -> str:
+        """sha256 of what determines the result: all but the machine, the observers and the owners' names."""
+        values = self.model_dump(mode="json", exclude={"machine", "observers", "plugins"})
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+COMPONENTS = ("recipe", "data", "architecture", "loss")
+LENGTHS = ("epochs", "images")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A config file as nested mappings."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise GanforgeError(f"cannot read config file {path}: {getattr(error, 'strerror', None) or error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise GanforgeError(f"config file {path} is not TOML: {error}") from None
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """`["generator.lr=1e-4", "loss=hinge"]` as nested mappings; values are TOML, and anything else is a string."""
+    merged: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not all(key.split(".")):
+            raise GanforgeError(f"--set takes key=value, as in generator.lr=1e-4, not '{setting}'")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        merged = merge(merged, value)
+    return merged
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`. A component may be given by its name alone; another name drops the old one's options."""
+    merged = dict(base)
+    for key, value in over.items():
+        if key in (*COMPONENTS, "latent") and isinstance(value, str):
+            value = {"name": value}
+        old = merged.get(key)
+        if key in COMPONENTS and isinstance(old, str):
+            old = {"name": old}
+        replaced = key in COMPONENTS and isinstance(old, Mapping) and value.get("name", old.get("name")) != old.get("name")
+        if isinstance(value, Mapping) and isinstance(old, Mapping) and not replaced:
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def resolve(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Data]:
+    """The full config of what a user asked for, and the data it trains on.
+
+    Args:
+        request: nested mapping of config keys; `recipe` and `data` are needed, and a component may be just its
+            name. `epochs` or `images` may stand in place of `steps`.
+
+    Raises:
+        GanforgeError: any unknown name or bad value, with its key.
+    """
+    request = merge({}, request)
+    for key in ("recipe", "data"):
+        if not isinstance(request.get(key), Mapping) or "name" not in request[key]:
+            raise GanforgeError(f"a training needs a {key}: give its name")
+    recipe = registry.find("recipe", request["recipe"]["name"])
+    values = {k: v for k, v in request["recipe"].items() if k != "name"}
+    options = parse(recipe.options, values, "recipe")
+    data_config = parse(DataConfig, _data_request(request["data"], registry), "data")
+    data = load_data(data_config, registry)
+    wanted = {k: v for k, v in request.items() if k not in LENGTHS}
+    settings = merge(merge({}, recipe.settings(options, data.spec)), wanted)
+    settings["recipe"] = {"name": recipe.name, **options.model_dump(mode="json")}
+    settings["data"] = data_config.model_dump()
+    settings["regularizers"] = _regularizers(settings.get("regularizers", {}))
+    config = _components(parse(Config, settings), registry)
+    return _with_length(config, request, len(data)), data
+
+
+def load_data(config: DataConfig, registry: Registry, split: Literal["train", "test"] = "train") -> Data:
+    """Load a split of the data set a config names."""
+    spec = registry.find("dataset", config.name)
+    data: Data = spec.load(parse(spec.options, config.values, "data"), config.request(split))
+    return data
+
+
+def _data_request(values: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
+    """`--data` takes a data set's name or a folder of pictures."""
+    name = str(values["name"])
+    if name in registry.all("dataset") or not ("/" in name or os.sep in name or Path(name).is_dir()):
+        spec = registry.find("dataset", name)
+        parsed = {k: v for k, v in values.items() if k not in DataConfig.model_fields}
+        return {**values, **parse(spec.options, parsed, "data").model_dump(mode="json")}
+    return _data_request({**values, "name": "folder", "path": str(Path(name).absolute())}, registry)
+
+
+def _regularizers(values: Any) -> Any:
+    """`true` takes a regularizer with its defaults, `false` leaves it out."""
+    if not isinstance(values, Mapping):
+        return values
+    return {name: {} if value is True else value for name, value in values.items() if value is not False}
+
+
+def _components(config: Config, registry: Registry) -> Config:
+    """Check every component's options against its spec, fill in their defaults, and note who owns it."""
+    filled: dict[str, Any] = {}
+    owners = {"recipe": ("recipe", config.recipe.name), "data": ("dataset", config.data.name)}
+    for key in ("architecture", "loss"):
+        component: Component = getattr(config, key)
+        spec = registry.find(key, component.name)
+        filled[key] = Component(name=spec.name, **parse(spec.options, component.values, key).model_dump(mode="json"))
+        owners[key] = (key, spec.name)
+    filled["regularizers"] = {}
+    for name, values in config.regularizers.items():
+        spec = registry.find("regularizer", name)
+        filled["regularizers"][name] = parse(spec.options, values, f"regularizers.{name}").model_dump(mode="json")
+        owners[f"regularizers.{name}"] = ("regularizer", name)
+    for name in config.observers:
+        registry.find("observer", name, "observers")
+    filled["plugins"] = {key: registry.owner(kind, name).distribution for key, (kind, name) in owners.items()}
+    return config.model_copy(update=filled)
+
+
+def _with_length(config: Config, request: Mapping[str, Any], size: int) -> Config:
+    given = [key for key in (*LENGTHS, "steps") if request.get(key) is not None]
+    if len(given) > 1:
+        raise GanforgeError(f"give one of steps, epochs and images, not {' and '.join(given)}")
+    if not given or given == ["steps"]:
+        return config
+    amount = request[given[0]]
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or not amount > 0:
+        raise GanforgeError(f"option '{given[0]}': must be a positive number, not {amount!r}")
+    images = amount * size if given[0] == "epochs" else amount
+    return config.model_copy(update={"steps": math.ceil(images / images_per_round(config))})
+
+
+def images_per_round(config: Config) -> int:
+    """Real images the discriminator sees in a round: what an epoch and images/s count."""
+    return config.batch_size * config.discriminator.moves

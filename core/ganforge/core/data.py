@@ -1,0 +1,90 @@
+"""What networks are built for, and what a data set gives: numpy only, so that listing data needs no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+Split = Literal["train", "test"]
+
+
+class DataSpec(BaseModel):
+    """One sample's shape, without the batch: (channels, height, width) for images, (2,) for points in the plane.
+
+    Networks see images as float32 in [-1, 1] and points as they are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shape: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Literal["images", "points"]:
+        return "images" if len(self.shape) == 3 else "points"
+
+    def __str__(self) -> str:
+        if self.kind == "points":
+            return f"points with {self.shape[0]} coordinates"
+        channels, height, width = self.shape
+        return f"{height}×{width} {'grey' if channels == 1 else 'colour'} images"
+
+
+class Data(Protocol):
+    """A loaded split. `fetch` must be a pure function of the indices; it may be called from another thread."""
+
+    spec: DataSpec
+    fingerprint: str
+
+    def __len__(self) -> int: ...
+
+    def fetch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Samples (uint8 [n, C, H, W] or float32 [n, 2]) and labels (int64 [n], or None where there are no classes)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The Gaussian mixture synthetic points came from: what mode metrics compare samples with."""
+
+    centres: np.ndarray
+    sigma: float
+
+
+@dataclass(frozen=True)
+class ArrayData:
+    """A data set that lives in memory: images as uint8 [n, C, H, W], points as float32 [n, 2]."""
+
+    spec: DataSpec
+    samples: np.ndarray
+    labels: np.ndarray | None = None
+    mixture: Mixture | None = None
+    fingerprint: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256(f"{self.samples.shape}{self.spec.classes}".encode())
+        digest.update(np.ascontiguousarray(self.samples).data)
+        if self.labels is not None:
+            digest.update(np.ascontiguousarray(self.labels).data)
+        object.__setattr__(self, "fingerprint", digest.hexdigest())
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def fetch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        return self.samples[indices], None if self.labels is None else self.labels[indices]
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """What the user asked of a data set, beside its own options."""
+
+    split: Split = "train"
+    resolution: int | None = None
+    root: Path | None = None
+    download: bool = False

@@ -1,0 +1,111 @@
+"""Latents: what a generator draws from, and the hash by which one seed is one picture everywhere.
+
+Sampling (not training) must give the same picture from a run, a file, a server and any batch size, so a latent
+is a pure function of (seed, index): a 32-bit integer hash gives uniform numbers, Box-Muller makes them normal.
+Only int64 arithmetic and shifts of non-negative numbers are used, so that numpy, torch and ONNX agree.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+_MASK = 0xFFFFFFFF
+Distribution = Literal["normal", "uniform", "truncated-normal"]
+
+
+class Latent(BaseModel):
+    """The distribution a generator's input follows: `dim` numbers, then one-hot and uniform codes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Distribution = Field("normal", description="normal N(0, 1), uniform on [-1, 1], or truncated-normal")
+    dim: int = Field(100, ge=1, le=65536, description="how many numbers z has")
+    truncation: float = Field(2.0, gt=0, description="|z| stays below this (truncated-normal)")
+    categorical: tuple[int, ...] = Field((), description="categories of each categorical code (one-hot)")
+    continuous: int = Field(0, ge=0, description="how many uniform codes on [-1, 1]")
+
+    @property
+    def codes(self) -> int:
+        """Width of the codes that follow z."""
+        return sum(self.categorical) + self.continuous
+
+    @property
+    def width(self) -> int:
+        """Width of all a generator gets: z and codes."""
+        return self.dim + self.codes
+
+    def sample(self, seed: int, n: int, *, start: int = 0, truncation: float | None = None) -> np.ndarray:
+        """Pictures `start` … `start + n` of `seed`: float32 [n, width], the same in any split into batches.
+
+        `truncation` keeps |z| below a threshold by drawing again (Brock et al., arXiv 1809.11096, section 3.1).
+        """
+        return self.from_seeds(picture_seeds(seed, n, start=start), truncation=truncation)
+
+    def from_seeds(self, seeds: np.ndarray, *, truncation: float | None = None) -> np.ndarray:
+        """One latent per picture seed: int64 [n] to float32 [n, width]."""
+        bound = truncation if truncation is not None else self.truncation if self.name == "truncated-normal" else None
+        if self.name == "uniform":
+            z = 2 * uniforms(seeds, self.dim) - 1
+            z = z if bound is None else z * min(bound, 1.0)
+        else:
+            z = _bounded_normals(seeds, self.dim, bound)
+        return np.concatenate([z, *self._codes(seeds)], axis=1).astype(np.float32)
+
+    def _codes(self, seeds: np.ndarray) -> list[np.ndarray]:
+        drawn = uniforms(seeds, len(self.categorical) + self.continuous, stream=_CODES)
+        one_hot = [np.eye(k)[np.minimum((drawn[:, i] * k).astype(np.int64), k - 1)] for i, k in enumerate(self.categorical)]
+        return [*one_hot, 2 * drawn[:, len(self.categorical) :] - 1]
+
+
+_CODES = 1 << 20  # streams below hold z and its redraws; codes have their own, so adding one moves no z
+
+
+def picture_seeds(seed: int, n: int, *, start: int = 0) -> np.ndarray:
+    """The seed of each picture of a sample: int64 [n], non-negative."""
+    index = np.arange(start, start + n, dtype=np.int64)
+    key = _key(np.full(n, _as_int64(seed)))
+    high, low = _mix(_mix(key ^ (index & _MASK)) + 1), _mix(_mix(key ^ (index & _MASK)) + 2)
+    return ((high >> 1) << 32) | low
+
+
+def uniforms(seeds: np.ndarray, dim: int, *, stream: int = 0) -> np.ndarray:
+    """Numbers in [0, 1): float64 [n, dim], a pure function of (seed, stream, position)."""
+    key = _mix(_key(seeds) + stream)[:, None]
+    position = np.arange(dim, dtype=np.int64)[None, :]
+    return _mix(_mix(key ^ position) + key) / 2.0**32
+
+
+def normals(seeds: np.ndarray, dim: int, *, stream: int = 0) -> np.ndarray:
+    """Standard normal numbers by Box-Muller: float64 [n, dim]."""
+    u = uniforms(seeds, dim + dim % 2, stream=stream)
+    radius, angle = np.sqrt(-2 * np.log(u[:, ::2] + 2.0**-33)), 2 * np.pi * u[:, 1::2]
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=2).reshape(len(u), -1)[:, :dim]
+
+
+def _bounded_normals(seeds: np.ndarray, dim: int, bound: float | None) -> np.ndarray:
+    z = normals(seeds, dim)
+    stream = 1
+    while bound is not None and (outside := np.abs(z) > bound).any() and stream < 4096:
+        z = np.where(outside, normals(seeds, dim, stream=stream), z)
+        stream += 1
+    return z if bound is None else np.clip(z, -bound, bound)
+
+
+def _as_int64(seed: int) -> int:
+    return (seed + 2**63) % 2**64 - 2**63
+
+
+def _key(seeds: np.ndarray) -> np.ndarray:
+    seeds = np.asarray(seeds, dtype=np.int64)
+    return _mix((seeds & _MASK) ^ _mix(((seeds >> 32) & _MASK) ^ 0x9E3779B9))
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    """A bijection of 32-bit numbers kept in int64 (Wellons' `lowbias32`)."""
+    x = x & _MASK
+    x = ((x ^ (x >> 16)) * 0x7FEB352D) & _MASK
+    x = ((x ^ (x >> 15)) * 0x846CA68B) & _MASK
+    return x ^ (x >> 16)

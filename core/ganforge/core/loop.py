@@ -1,0 +1,207 @@
+"""The loop that plays a game: one file, top to bottom, and no paper in it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import torch
+
+from ganforge.core import checkpoint, distributed
+from ganforge.core.config import images_per_round
+from ganforge.core.draw import Draw, Stream, hash64
+from ganforge.core.errors import Interrupted, TrainingFailed
+from ganforge.core.game import Clock, Game, Objective, Player
+from ganforge.core.observers import RunInfo, RunObserver
+from ganforge.core.pictures import save_samples
+
+
+def play(game: Game, stream: Stream, info: RunInfo, observers: Sequence[RunObserver]) -> None:
+    """Play from `info.start` to the config's last round, writing into the run directory.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM; the round in play was finished and saved.
+        TrainingFailed: a loss or a weight is no longer finite; the last good checkpoint is named.
+    """
+    config = game.config
+    recorder = Recorder(game, stream, info, observers)
+    with _seeded(), _stop_signal() as stop:
+        recorder.start()
+        for round_ in range(info.start, config.steps):
+            clock = Clock(round_, config.steps, round_ * images_per_round(config))
+            done = round_ + 1
+            log = done % config.log_every == 0 or done % config.every == 0 or done == config.steps
+            game.before_round(clock)
+
+            # Every player moves as often as the schedule says.
+            moves: list[tuple[Objective, torch.Tensor | None]] = []
+            for player in game.players:
+                for move in range(player.config.moves):
+                    objective = game.objective(player, _draw(game, stream, player, round_, move), clock)
+                    norm = _descend(player, objective.loss, measure=log)
+                    game.after_step(objective.step)
+                moves.append((objective, norm))
+            game.average(clock)
+
+            # Nothing above waits for the device; reading a figure does, so that happens only when one is due.
+            if log:
+                recorder.log(done, moves)
+            stopped = distributed.agree(stop.is_set())
+            if done % config.every == 0 or done == config.steps or stopped:
+                recorder.snapshot(done)
+                recorder.checkpoint(done)
+            if stopped and done < config.steps:
+                raise recorder.interrupted(done)
+        recorder.finish("finished")
+
+
+def _draw(game: Game, stream: Stream, player: Player, round_: int, move: int) -> Draw:
+    n = game.config.batch_size // distributed.world()
+    position = round_ * player.config.moves + move
+    draw = Draw(game.config.seed, round_, player.name, move, n, game.device, stream, position)
+    # Layers that draw from torch's own generator (dropout) follow the position too, each process on its own.
+    torch.manual_seed(hash64(draw.key("layers"), distributed.rank()))
+    return draw
+
+
+def _descend(player: Player, loss: torch.Tensor, *, measure: bool) -> torch.Tensor | None:
+    """One optimizer step of one player; returns the norm of its gradient where asked."""
+    player.optimizer.zero_grad(set_to_none=True)
+    player.scaler.scale(loss).backward(inputs=player.parameters)
+    distributed.average_gradients(player.parameters)
+    norm = None
+    if measure:
+        player.scaler.unscale_(player.optimizer)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in player.parameters if p.grad is not None])
+    player.scaler.step(player.optimizer)
+    player.scaler.update()
+    return norm
+
+
+class Recorder:
+    """Writes a run's files and tells the observers; only the first process does."""
+
+    def __init__(self, game: Game, stream: Stream, info: RunInfo, observers: Sequence[RunObserver]) -> None:
+        self.game, self.info = game, info
+        self.observers = observers if distributed.rank() == 0 else ()
+        self.writes = distributed.rank() == 0
+        self.latents = game.latent.sample(game.config.seed, game.config.samples)
+        classes = len(game.data.classes)
+        self.labels = np.arange(len(self.latents)) % classes if classes else None
+        self.reference = stream.data.fetch(np.arange(min(2000, len(stream.data))))[0] if game.data.kind == "points" else None
+        self.last: Path | None = None
+        self.since, self.since_round = time.monotonic(), info.start
+
+    def start(self) -> None:
+        if self.writes:
+            self._drop_lines_beyond(self.info.start)
+        for observer in self.observers:
+            observer.run_started(self.info)
+        if self.info.start == 0:
+            self.snapshot(0)
+        self.since = time.monotonic()
+
+    def log(self, done: int, moves: Sequence[tuple[Objective, torch.Tensor | None]]) -> None:
+        """Read the round's figures, stop on non-finite ones, write a line and tell the observers."""
+        figures: dict[str, torch.Tensor] = {}
+        for objective, norm in moves:
+            figures |= objective.scalars
+            if norm is not None:
+                figures[f"gradient_norm/{objective.step.player.name}"] = norm
+            if objective.step.player.role == "discriminator":
+                figures["diversity"] = _spread(objective.step.fake) / _spread(objective.step.real)
+        seconds, images = time.monotonic() - self.since, images_per_round(self.game.config)
+        record = {
+            "round": done,
+            "images": done * images,
+            "epoch": round(done * images / self.info.data_size, 4),
+            "seconds": round(seconds, 3),
+            "images_per_second": round((done - self.since_round) * images / max(seconds, 1e-9), 1),
+            **{name: float(value) for name, value in figures.items()},
+        }
+        self.since, self.since_round = time.monotonic(), done
+        if self.writes:
+            with (self.info.directory / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        for observer in self.observers:
+            observer.step_logged(record)
+        bad = [name for name, value in record.items() if name.startswith("loss/") and not math.isfinite(value)]
+        if bad:
+            raise self.failed(done, f"{' and '.join(bad)} is not finite")
+
+    def snapshot(self, done: int) -> None:
+        if not self.writes:
+            return
+        picture = self.info.directory / "samples" / f"{done:06d}.png"
+        save_samples(self.game.sample(self.latents, self.labels), picture, reference=self.reference)
+        for observer in self.observers:
+            observer.snapshot_saved(done, picture)
+
+    def checkpoint(self, done: int) -> None:
+        broken = [name for name, value in self.game.state_dict().items() if not torch.isfinite(value).all()]
+        if broken:
+            raise self.failed(done, f"the weight {broken[0]} is not finite")
+        if self.writes:
+            self.last = checkpoint.save(self.game, self.info.directory / "checkpoints", done, self.game.config.keep)
+
+    def failed(self, done: int, reason: str) -> TrainingFailed:
+        known = checkpoint.available(self.info.directory / "checkpoints")
+        good = f"the last good checkpoint is {known[-1]}" if known else "no checkpoint was made before"
+        self.finish(f"failed: {reason} in round {done}")
+        return TrainingFailed(f"training stopped in round {done}: {reason}; {good}; try a smaller learning rate")
+
+    def interrupted(self, done: int) -> Interrupted:
+        self.finish("interrupted")
+        return Interrupted(f"stopped after round {done}; go on with: ganforge resume {self.info.directory}")
+
+    def finish(self, status: str) -> None:
+        for observer in self.observers:
+            observer.run_finished(status)
+
+    def _drop_lines_beyond(self, start: int) -> None:
+        """What was logged after the checkpoint we resume from will be logged again."""
+        path = self.info.directory / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["round"] <= start]
+        path.write_text("".join(kept), encoding="utf-8")
+
+
+def _spread(samples: torch.Tensor) -> torch.Tensor:
+    """Mean over all values of their standard deviation within the batch."""
+    return samples.detach().float().std(dim=0, correction=0).mean()
+
+
+@contextlib.contextmanager
+def _seeded() -> Iterator[None]:
+    """Leave torch's own random state as we found it."""
+    with torch.random.fork_rng():
+        yield
+
+
+@contextlib.contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    """The first Ctrl-C or SIGTERM asks for a stop after the round; the second stops at once."""
+    stop = threading.Event()
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)

@@ -1,0 +1,69 @@
+"""Samples as pictures people look at: grids of images, scatter plots of points. numpy and Pillow only."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ganforge.core.files import atomic
+
+GAP = 2
+
+
+def to_pixels(images: np.ndarray) -> np.ndarray:
+    """float [N, C, H, W] in [-1, 1] to uint8 [N, H, W, C]: -1 is 0 and 1 is 255, rounded, clipped."""
+    pixels = np.clip((images.astype(np.float32) + 1) * 127.5, 0, 255)
+    return np.rint(pixels).astype(np.uint8).transpose(0, 2, 3, 1)
+
+
+def grid(pixels: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """uint8 [N, H, W, C] as one picture [h, w, C], row by row, on a grey ground; small images are enlarged."""
+    n, height, width, channels = pixels.shape
+    zoom = max(1, 48 // max(height, width))
+    pixels = pixels.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    columns = columns or math.ceil(math.sqrt(n))
+    rows, cell_h, cell_w = math.ceil(n / columns), height * zoom + GAP, width * zoom + GAP
+    sheet = np.full((rows * cell_h + GAP, columns * cell_w + GAP, channels), 96, np.uint8)
+    for i, image in enumerate(pixels):
+        top, left = GAP + (i // columns) * cell_h, GAP + (i % columns) * cell_w
+        sheet[top : top + height * zoom, left : left + width * zoom] = image
+    return sheet
+
+
+def scatter(points: np.ndarray, reference: np.ndarray | None = None, size: int = 480) -> np.ndarray:
+    """Points [N, 2] as a plot [size, size, 3] with both axes at zero; `reference` points lie below in grey."""
+    shown = points if reference is None else reference
+    extent = 1.25 * max(float(np.abs(shown).max(initial=0.0)), 1e-6)
+    canvas = np.full((size, size, 3), 255, np.uint8)
+    canvas[size // 2, :] = canvas[:, size // 2] = (225, 225, 225)
+    if reference is not None:
+        _dots(canvas, reference, extent, (200, 200, 200))
+    _dots(canvas, points, extent, (200, 30, 60))
+    return canvas
+
+
+def _dots(canvas: np.ndarray, points: np.ndarray, extent: float, colour: tuple[int, int, int]) -> None:
+    size = len(canvas)
+    finite = points[np.isfinite(points).all(axis=1)]
+    column, row = np.rint((finite[:, :2] * (1, -1) / extent + 1) / 2 * (size - 1)).astype(np.int64).T
+    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        x, y = column + dx, row + dy
+        inside = (x >= 0) & (x < size) & (y >= 0) & (y < size)
+        canvas[y[inside], x[inside]] = colour
+
+
+def save_picture(picture: np.ndarray, path: Path) -> None:
+    """Write uint8 [h, w, C] as PNG, atomically."""
+    with atomic(path) as temporary:
+        Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(temporary, format="PNG")
+
+
+def save_samples(samples: np.ndarray, path: Path, *, columns: int | None = None, reference: np.ndarray | None = None) -> None:
+    """Write samples as the networks give them (float NCHW images, or points) as one picture."""
+    if samples.ndim == 4:
+        save_picture(grid(to_pixels(samples), columns), path)
+    else:
+        save_picture(scatter(samples, reference), path)

@@ -1,0 +1,213 @@
+"""Finding plugins and what they offer. Built-ins and strangers come through the same door."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from ganforge.core import hookspecs
+from ganforge.core.errors import GanforgeError, unknown
+from ganforge.core.specs import Spec
+
+GROUP = "ganforge"
+KINDS = {
+    "architecture": "ganforge_architectures",
+    "loss": "ganforge_losses",
+    "regularizer": "ganforge_regularizers",
+    "recipe": "ganforge_recipes",
+    "dataset": "ganforge_datasets",
+    "observer": "ganforge_observers",
+    "metric": "ganforge_metrics",
+}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin that was found: its entry-point name, who ships it, and why it is not in use (if it is not)."""
+
+    name: str
+    distribution: str
+    problem: str = ""
+
+    def __str__(self) -> str:
+        return f"plugin '{self.name}' (from {self.distribution})"
+
+
+class Registry:
+    """All specs by kind and name, each with the plugin that owns it."""
+
+    def __init__(self, files: Sequence[Path] = (), fallback: Mapping[str, str] | None = None) -> None:
+        """Load every plugin; one that fails is kept in `plugins` with its problem and the rest works.
+
+        Args:
+            files: single-file plugins the user named; a failure in one of these is an error.
+            fallback: entry-point names and modules for a source tree that is not installed.
+
+        Raises:
+            GanforgeError: two specs with one name, a hook that does not exist, a named file that fails.
+        """
+        self.plugins: list[Plugin] = []
+        self._manager = pluggy.PluginManager(GROUP)
+        self._manager.add_hookspecs(hookspecs)
+        self._specs: dict[str, dict[str, tuple[Spec[Any], Plugin]]] = {kind: {} for kind in KINDS}
+        for entry, distribution in _entries(fallback or {}):
+            self._load(entry, distribution)
+        for file in files:
+            self._register(import_file(file), Plugin(file.stem, str(file)))
+        self._check_hook_names()
+        for kind, hook in KINDS.items():
+            self._collect(kind, hook)
+
+    def all(self, kind: str) -> dict[str, Spec[Any]]:
+        """Every spec of a kind, sorted by name."""
+        return {name: spec for name, (spec, _) in sorted(self._specs[kind].items())}
+
+    def find(self, kind: str, name: str, where: str = "") -> Any:
+        """The spec with this name.
+
+        Raises:
+            GanforgeError: nobody registered it; the nearest names are given, and the plugins that failed to load.
+        """
+        if name in self._specs[kind]:
+            return self._specs[kind][name][0]
+        error = unknown(kind, name, self._specs[kind], where)
+        broken = [p for p in self.plugins if p.problem and p.problem != _DISABLED]
+        hint = f" ({broken[0]} failed to load: {broken[0].problem})" if broken else ""
+        raise GanforgeError(f"{error}{hint}")
+
+    def owner(self, kind: str, name: str) -> Plugin:
+        """The plugin that registered a spec."""
+        return self._specs[kind][name][1]
+
+    def add_commands(self, app: Any) -> None:
+        """Let plugins add their commands to the command line; one that raises is noted and skipped."""
+        for plugin, function in self._implementations("ganforge_commands"):
+            try:
+                function(app)
+            except Exception as error:
+                self._fail(plugin, error)
+
+    def _load(self, entry: EntryPoint, distribution: str) -> None:
+        plugin = Plugin(entry.name, distribution)
+        if distribution.split()[0] != GROUP and _disabled(entry.name):
+            self.plugins.append(Plugin(entry.name, distribution, _DISABLED))
+            return
+        try:
+            module = entry.load()
+        except Exception as error:
+            self.plugins.append(Plugin(entry.name, distribution, _reason(error)))
+            return
+        self._register(module, plugin)
+
+    def _register(self, module: object, plugin: Plugin) -> None:
+        try:
+            self._manager.register(module, name=plugin.name)
+        except (ValueError, pluggy.PluginValidationError) as error:
+            raise GanforgeError(f"{plugin} cannot be registered: {error}") from error
+        self.plugins.append(plugin)
+
+    def _check_hook_names(self) -> None:
+        try:
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            name = self._manager.get_name(error.plugin)
+            owner = next(plugin for plugin in self.plugins if plugin.name == name)
+            hooks = {hook: None for hook in dir(hookspecs) if hook.startswith("ganforge_")}
+            wrong = next(n for n in dir(error.plugin) if n.startswith("ganforge_") and n not in hooks)
+            raise unknown("hook", wrong, hooks, str(owner)) from None
+
+    def _collect(self, kind: str, hook: str) -> None:
+        for plugin, function in self._implementations(hook):
+            try:
+                specs = list(function())
+            except Exception as error:
+                self._fail(plugin, error)
+                continue
+            for spec in specs:
+                self._add(kind, spec, plugin)
+
+    def _add(self, kind: str, spec: Spec[Any], plugin: Plugin) -> None:
+        if spec.name in self._specs[kind]:
+            other = self._specs[kind][spec.name][1]
+            raise GanforgeError(
+                f"two plugins register the {kind} '{spec.name}': {other} and {plugin}; rename one or switch a "
+                f"stranger off with GANFORGE_DISABLE_PLUGINS={plugin.name}"
+            )
+        self._specs[kind][spec.name] = (spec, plugin)
+
+    def _implementations(self, hook: str) -> list[tuple[Plugin, Any]]:
+        owners = {plugin.name: plugin for plugin in self.plugins if not plugin.problem}
+        implementations = getattr(self._manager.hook, hook).get_hookimpls()
+        return [(owners[i.plugin_name], i.function) for i in implementations if i.plugin_name in owners]
+
+    def _fail(self, plugin: Plugin, error: Exception) -> None:
+        self.plugins[self.plugins.index(plugin)] = Plugin(plugin.name, plugin.distribution, _reason(error))
+
+
+_DISABLED = "switched off by GANFORGE_DISABLE_PLUGINS"
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _disabled(name: str) -> bool:
+    wanted = os.environ.get("GANFORGE_DISABLE_PLUGINS", "")
+    return wanted in ("1", "all") or name in [part.strip() for part in wanted.split(",")]
+
+
+def _entries(fallback: Mapping[str, str]) -> list[tuple[EntryPoint, str]]:
+    """Every entry point of the group once, with its distribution; the fallback stands in for what is not installed."""
+    found: dict[tuple[str, str], tuple[EntryPoint, str]] = {}
+    for entry in entry_points(group=GROUP):
+        distribution = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an unknown distribution"
+        found.setdefault((entry.name, entry.value), (entry, distribution))
+    for name, module in fallback.items():
+        found.setdefault((name, module), (EntryPoint(name, module, GROUP), "ganforge source tree"))
+    return list(found.values())
+
+
+def import_file(file: Path) -> ModuleType:
+    """Import a single-file plugin.
+
+    Raises:
+        GanforgeError: no such file, or it raises on import.
+    """
+    if not file.is_file():
+        raise GanforgeError(f"no plugin file {file}")
+    spec = importlib.util.spec_from_file_location(f"ganforge_plugin_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise GanforgeError(f"{file} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise GanforgeError(f"plugin file {file} failed to import: {_reason(error)}") from error
+    return module
+
+
+_default: Registry | None = None
+
+
+def default_registry() -> Registry:
+    """The registry of what is installed, loaded once; what Python calls use when they are given none."""
+    global _default
+    if _default is None:
+        _default = Registry()
+    return _default
+
+
+def set_default_registry(registry: Registry) -> None:
+    """Make `registry` the default (the command line does, with the user's single-file plugins)."""
+    global _default
+    _default = registry

@@ -1,0 +1,243 @@
+"""A run: a directory with everything one training produced. `train` makes one, `resume` goes on with one."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+import torch
+
+from ganforge.core import checkpoint, distributed
+from ganforge.core.config import Config, load_data, read_toml, resolve
+from ganforge.core.data import Data, DataSpec
+from ganforge.core.draw import Stream, hash64
+from ganforge.core.errors import GanforgeError
+from ganforge.core.files import write_text
+from ganforge.core.game import AdversarialGame, Effect, Game, LossModule, Networks, Parts
+from ganforge.core.loop import play
+from ganforge.core.observers import RunInfo, RunObserver
+from ganforge.core.options import parse
+from ganforge.core.registry import Registry, default_registry
+from ganforge.core.specs import Built, Spec
+
+log = logging.getLogger("ganforge")
+
+
+class Run:
+    """A run directory that exists."""
+
+    def __init__(self, directory: Path, config: Config, data: DataSpec, registry: Registry) -> None:
+        self.directory, self.config, self.data, self.registry = directory, config, data, registry
+
+    @classmethod
+    def load(cls, directory: str | Path, *, registry: Registry | None = None) -> Run:
+        """Open a run.
+
+        Raises:
+            GanforgeError: not a run, a config that does not parse, or a part whose plugin is not installed.
+        """
+        directory = Path(directory)
+        if not (directory / "config.toml").is_file():
+            raise GanforgeError(f"{directory} is not a run directory: it has no config.toml")
+        values = read_toml(directory / "config.toml")
+        data = parse(DataSpec, values.pop("data_spec", {}), f"{directory / 'config.toml'}: data_spec")
+        run = cls(directory, parse(Config, values, str(directory / "config.toml")), data, registry or default_registry())
+        run._check_plugins()
+        return run
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """Whole checkpoints, oldest first."""
+        return checkpoint.available(self.directory / "checkpoints")
+
+    @cached_property
+    def game(self) -> Game:
+        """The game as the last checkpoint left it.
+
+        Raises:
+            GanforgeError: there is no checkpoint yet, or it is damaged.
+        """
+        if not self.checkpoints:
+            raise GanforgeError(f"{self.directory} has no checkpoint yet; train it with: ganforge resume {self.directory}")
+        game = build_game(self.config, self.data, self.registry)
+        self.round = checkpoint.load(game, self.checkpoints[-1])
+        return game
+
+    round = 0
+
+    def sample(
+        self, n: int, seed: int = 0, *, start: int = 0, truncation: float | None = None, labels: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Samples of the averaged generator: float32 [n, *shape], images in [-1, 1]."""
+        latents = self.game.latent.sample(seed, n, start=start, truncation=truncation)
+        return self.game.sample(latents, labels)
+
+    def save_config(self) -> None:
+        values = self.config.model_dump(mode="json", exclude_none=True)
+        text = tomli_w.dumps({**values, "data_spec": self.data.model_dump(mode="json")})
+        write_text(self.directory / "config.toml", text)
+
+    def _check_plugins(self) -> None:
+        parts = {"recipe": ("recipe", self.config.recipe.name), "data": ("dataset", self.config.data.name)}
+        parts |= {key: (key, getattr(self.config, key).name) for key in ("architecture", "loss")}
+        parts |= {f"regularizers.{name}": ("regularizer", name) for name in self.config.regularizers}
+        for key, (kind, name) in parts.items():
+            if name not in self.registry.all(kind):
+                owner = self.config.plugins.get(key, "an unknown plugin")
+                raise GanforgeError(
+                    f"{self.directory} needs the {kind} '{name}' of {owner}, which is not installed here"
+                )
+
+
+def train(
+    request: Mapping[str, Any],
+    out: str | Path | None = None,
+    *,
+    observers: Sequence[RunObserver] = (),
+    registry: Registry | None = None,
+) -> Run:
+    """Train from the start.
+
+    Args:
+        request: what to train, as `ganforge.core.config.resolve` takes it: `{"recipe": "NAME", "data": "NAME"}` and
+            any key of the config.
+        out: the run directory; by default `runs/RECIPE-DATA-XXXX`.
+        observers: watchers beside those the config names.
+
+    Raises:
+        GanforgeError: bad input; nothing was written.
+        Interrupted, TrainingFailed: see `ganforge.core.loop.play`; the run is on disk.
+    """
+    registry = registry or default_registry()
+    config, data = resolve(request, registry)
+    config = _with_machine(config)
+    game = build_game(config, data.spec, registry)
+    directory = Path(distributed.same_text(str(out or _new_name(config))))
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())) and distributed.rank() == 0:
+        raise GanforgeError(f"{directory} exists already: go on with `ganforge resume {directory}` or give another --out")
+    run = Run(directory, config, data.spec, registry)
+    if distributed.rank() == 0:
+        run.save_config()
+    return _play(run, game, data, 0, observers)
+
+
+def resume(
+    directory: str | Path,
+    *,
+    steps: int | None = None,
+    observers: Sequence[RunObserver] = (),
+    registry: Registry | None = None,
+) -> Run:
+    """Go on with a run from its last checkpoint, to the same weights as if it had never stopped (on a CPU).
+
+    A run without a checkpoint starts again; a finished one is returned as it is. `steps` is a new total.
+    """
+    run = Run.load(directory, registry=registry)
+    if steps is not None:
+        run.config = parse(Config, {**run.config.model_dump(), "steps": steps})
+    _set_threads(run.config)
+    distributed.start(resolve_device(run.config.machine.device))
+    if run.checkpoints:
+        game, start = run.game, run.round
+    else:
+        game, start = build_game(run.config, run.data, run.registry), 0
+    if start >= run.config.steps:
+        return run
+    data = load_data(run.config.data, run.registry)
+    if data.spec != run.data:
+        raise GanforgeError(f"the data of {run.directory} was {run.data}; what is there now is {data.spec}")
+    if steps is not None and distributed.rank() == 0:
+        run.save_config()
+    return _play(run, game, data, start, observers)
+
+
+def build_game(config: Config, data: DataSpec, registry: Registry) -> Game:
+    """The game of a config at its first round, seeded; a part that raises is an error naming its owner."""
+    if config.batch_size % distributed.world():
+        raise GanforgeError(f"batch size {config.batch_size} does not divide among {distributed.world()} processes")
+    device = distributed.start(resolve_device(config.machine.device))
+    with torch.random.fork_rng():
+        torch.manual_seed(hash64(config.seed, "initialisation"))
+        built = Built(data=data, latent=config.latent)
+        architecture = config.architecture
+        networks: Networks = _build(registry, "architecture", architecture.name, architecture.values, built)
+        loss: LossModule = _build(registry, "loss", config.loss.name, config.loss.values)
+        effects: dict[str, Effect] = {
+            name: _build(registry, "regularizer", name, values) for name, values in config.regularizers.items()
+        }
+        parts = Parts(config, data, networks, loss, effects, device)
+        make = registry.find("recipe", config.recipe.name).game
+        game: Game = make(config, parts) if make else AdversarialGame(parts)
+    if distributed.world() > 1 and device.type == "cuda":
+        torch.nn.SyncBatchNorm.convert_sync_batchnorm(game.networks)
+    if config.machine.compile:
+        for network in game.networks.values():
+            network.compile()
+    return game
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is CUDA where there is a GPU.
+
+    Raises:
+        GanforgeError: CUDA was asked for and torch sees no GPU.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise GanforgeError(f"--device {name}: torch {torch.__version__} sees no CUDA GPU; use --device cpu or auto")
+    return torch.device(name)
+
+
+def _build(registry: Registry, kind: str, name: str, values: Mapping[str, Any], *context: Any) -> Any:
+    spec: Spec[Any] = registry.find(kind, name)
+    options = parse(spec.options, values, kind)
+    try:
+        return spec.build(options, *context)  # type: ignore[attr-defined]
+    except GanforgeError:
+        raise
+    except Exception as error:
+        owner = registry.owner(kind, name)
+        raise GanforgeError(f"{kind} '{name}' of {owner} raised in build: {type(error).__name__}: {error}") from error
+
+
+def _play(run: Run, game: Game, data: Data, start: int, observers: Sequence[RunObserver]) -> Run:
+    config, registry = run.config, run.registry
+    reading = registry.find("loss", config.loss.name).reading
+    info = RunInfo(run.directory, config, data.spec, len(data), reading, start)
+    specs = [registry.find("observer", name) for name in config.observers]
+    chosen = [spec.build(spec.options()) for spec in specs] if distributed.rank() == 0 else []
+    stream = Stream(data, config.seed, flip=config.data.flip, channels_last=config.machine.channels_last)
+    play(game, stream, info, [*chosen, *observers])
+    run.__dict__["game"], run.round = game, config.steps
+    return run
+
+
+def _with_machine(config: Config) -> Config:
+    """Start on the machine the config asks for, and write down what was left to choose."""
+    device = distributed.start(resolve_device(config.machine.device))
+    threads = config.machine.threads or torch.get_num_threads()
+    machine = config.machine.model_copy(update={"device": device.type, "threads": threads})
+    config = config.model_copy(update={"machine": machine})
+    _set_threads(config)
+    return config
+
+
+def _set_threads(config: Config) -> None:
+    wanted = config.machine.threads
+    if wanted is None:
+        return
+    torch.set_num_threads(wanted)
+    if torch.get_num_threads() != wanted:
+        log.warning("%d threads are not to be had here: the last bits will differ from the run's", wanted)
+
+
+def _new_name(config: Config) -> Path:
+    name = Path(str(config.data.values.get("path", config.data.name))).name
+    return Path("runs") / f"{config.recipe.name}-{name}-{secrets.token_hex(2)}"

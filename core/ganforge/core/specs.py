@@ -1,0 +1,110 @@
+"""What a plugin offers: frozen, typed specs. A hook returns a list of these; `build` is where torch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from ganforge.core.data import Data, DataRequest, DataSpec
+from ganforge.core.latents import Latent
+from ganforge.core.options import Options
+
+if TYPE_CHECKING:
+    from ganforge.core.config import Config
+    from ganforge.core.game import Effect, Game, LossModule, Networks, Parts
+    from ganforge.core.observers import RunObserver
+
+O_contra = TypeVar("O_contra", bound=Options, contravariant=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec(Generic[O_contra]):
+    """Common to all: a unique name, one line for lists, the paper (an arXiv id or a citation), the options."""
+
+    name: str
+    summary: str
+    options: type[Any] = Options
+    paper: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What an architecture builds its networks for."""
+
+    data: DataSpec
+    latent: Latent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture(Spec[O_contra]):
+    """Builds a generator ([N, latent.width] to `Generated`) and a discriminator ([N, *shape] to `Critique`).
+
+    `build` raises GanforgeError for a data spec it cannot serve, saying which it can.
+    """
+
+    build: Callable[[O_contra, Built], Networks]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a loss's critic outputs read to a person, after the loss module's `read`.
+
+    `even` is what a critic that cannot tell says (0.5 for a probability, None where no such level exists);
+    `healthy` is the band in which D(real) and D(fake) usually stay; `zero_is_failure` says that a
+    discriminator loss at zero means it has won and the generator no longer learns.
+    """
+
+    label: str
+    even: float | None = None
+    healthy: tuple[float, float] | None = None
+    zero_is_failure: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss(Spec[O_contra]):
+    """From critic outputs to one scalar per player."""
+
+    build: Callable[[O_contra], LossModule]
+    reading: Reading
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regularizer(Spec[O_contra]):
+    """Anything that constrains a game without being its loss."""
+
+    build: Callable[[O_contra], Effect]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Spec[O_contra]):
+    """A complete, runnable GAN. `settings` gives the paper's numbers for a data spec as a nested mapping of the
+    config's keys (`ganforge.core.config`); `game` builds something other than generator against discriminator.
+    """
+
+    settings: Callable[[O_contra, DataSpec], Mapping[str, Any]]
+    game: Callable[[Config, Parts], Game] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Spec[O_contra]):
+    """Loads one split. `kind` and `classes` are for lists; the loaded data's own spec is what counts."""
+
+    load: Callable[[O_contra, DataRequest], Data]
+    kind: Literal["images", "points"] = "images"
+    downloads: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observer(Spec[O_contra]):
+    """Watches a run: reports, animations, alarms. It never changes the game."""
+
+    build: Callable[[O_contra], RunObserver]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(Spec[O_contra]):
+    """Scores samples against a data set: numpy float32 samples in the networks' range to named numbers."""
+
+    score: Callable[[O_contra, Any, Data], dict[str, float]]
+    needs: Literal["images", "points"]

@@ -1,0 +1,20 @@
+"""Shared fixtures. The suite runs on an installed ganforge and on a bare clone alike."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+from ganforge.core.registry import Registry, set_default_registry
+from ganforge.plugins.builtin import BUILTIN
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    """Every built-in plugin, installed or not, and no stranger."""
+    os.environ["GANFORGE_DISABLE_PLUGINS"] = "all"
+    loaded = Registry(fallback=BUILTIN)
+    set_default_registry(loaded)
+    return loaded
