@@ -38,8 +38,11 @@ class DataSpec(BaseModel):
 class Data(Protocol):
     """A loaded split. `fetch` must be a pure function of the indices; it may be called from another thread."""
 
-    spec: DataSpec
-    fingerprint: str
+    @property
+    def spec(self) -> DataSpec: ...
+
+    @property
+    def fingerprint(self) -> str: ...
 
     def __len__(self) -> int: ...
 

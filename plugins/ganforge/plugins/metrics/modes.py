@@ -1,0 +1,69 @@
+"""`modes`: how much of a Gaussian mixture is covered, as VEEGAN (1705.07761) and PacGAN (1712.04086) count.
+
+A sample belongs to its nearest mode. It is of high quality within three standard deviations of that mode's
+centre (Euclidean distance); exp(-4.5) = 1.11% of a perfect sampler's points are not. A mode is captured when
+a high-quality sample belongs to it. The reverse KL is that of PacGAN's section 4.1: from the shares that the
+modes have of all samples, good or bad, to equal shares; a perfect sampler has about (modes - 1) / (2 n).
+(PacGAN's published code leaves bad samples out of the shares; the paper's text, followed here, does not.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ganforge.core import Data, GanforgeError, Metric, Mixture, Options, hookimpl
+
+WITHIN = 3  # standard deviations
+CHUNK = 2**22  # distances computed at once: 32 MiB
+
+
+def score(options: Options, samples: np.ndarray, data: Data) -> dict[str, float]:
+    """Scores of samples, float32 [n, 2], against the mixture `data` was drawn from.
+
+    Returns:
+        modes: how many are captured, out of modes_of; high_quality: a share in [0, 1] of all n samples;
+        reverse_kl: in nats, 0 when all modes have equal shares, log(modes_of) when one has all. A sample that
+        is not finite belongs to no mode and is not of high quality.
+
+    Raises:
+        GanforgeError: the data did not come from a mixture, or no sample is a finite point.
+    """
+    mixture: Mixture | None = getattr(data, "mixture", None)
+    if mixture is None:
+        raise GanforgeError("metric 'modes' needs data from a known mixture, such as ring or grid")
+    finite = samples[np.isfinite(samples).all(axis=1)].astype(np.float64)
+    if not len(finite):
+        raise GanforgeError(f"metric 'modes' was given {len(samples)} samples, none of them a finite point")
+    nearest, distance = _nearest(finite, mixture.centres)
+    good = distance <= WITHIN * mixture.sigma
+    return {
+        "modes": float(len(np.unique(nearest[good]))),
+        "modes_of": float(len(mixture.centres)),
+        "high_quality": float(good.sum() / len(samples)),
+        "reverse_kl": _kl_to_uniform(np.bincount(nearest, minlength=len(mixture.centres))),
+    }
+
+
+def _nearest(points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest centre of each point (int64 [n]) and its distance (float64 [n])."""
+    nearest, distance = np.empty(len(points), np.int64), np.empty(len(points))
+    step = max(1, CHUNK // len(centres))
+    for start in range(0, len(points), step):
+        part = slice(start, start + step)
+        distances = np.linalg.norm(points[part, None] - centres, axis=2)
+        nearest[part], distance[part] = distances.argmin(axis=1), distances.min(axis=1)
+    return nearest, distance
+
+
+def _kl_to_uniform(counts: np.ndarray) -> float:
+    """KL(counts / sum || uniform) in nats."""
+    shares = counts[counts > 0] / counts.sum()
+    return float((shares * np.log(shares * len(counts))).sum())
+
+
+@hookimpl
+def ganforge_metrics() -> list[Metric[Any]]:
+    summary = "modes captured, share of good samples and reverse KL on a Gaussian mixture"
+    return [Metric(name="modes", summary=summary, paper="1705.07761", score=score, needs="points")]
