@@ -1,0 +1,91 @@
+"""What several commands share: printing, JSON, opening a run, and the options they have in common."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ganforge.core.errors import GanforgeError
+
+if TYPE_CHECKING:
+    from ganforge.core.run import Run
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+WIDE = 1000
+"""Columns of a table that goes into a pipe: no line is wrapped, so that grep finds whole ones."""
+
+
+def warn(text: str) -> None:
+    """One line to stderr; looked up at each call, because a live display puts itself in stderr's place."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def print_json(value: Any) -> None:
+    """`value` as indented JSON on stdout; tuples are lists and paths are strings."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stdout: fitted to a terminal, on whole lines anywhere else."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(width=None if sys.stdout.isatty() else WIDE, highlight=False).print(table)
+
+
+def paper_link(paper: str) -> str:
+    """Where to read a paper: an arXiv id becomes an address, a citation stays as it is."""
+    return f"https://arxiv.org/abs/{paper}" if paper[:4].isdigit() and paper[4:5] == "." else paper
+
+
+def installed(distribution: str) -> str | None:
+    """The version of an installed distribution, or None."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def own_version() -> str:
+    return installed("ganforge") or "(source tree, not installed)"
+
+
+def names(kind: str) -> Callable[[str], list[str]]:
+    """Shell completion of the names registered for a kind of spec."""
+
+    def complete(incomplete: str) -> list[str]:
+        from ganforge.core.registry import default_registry
+
+        return [name for name in default_registry().all(kind) if name.startswith(incomplete)]
+
+    return complete
+
+
+def open_run(directory: Path) -> Run:
+    """A run to sample or export, on whatever device this machine has: a GPU's run opens without one.
+
+    Raises:
+        GanforgeError: not a run directory, or one whose parts are not installed here.
+    """
+    if directory.is_file():
+        raise GanforgeError(
+            f"{directory} is a file; give the run directory it came from, or a file that ends in .onnx"
+        )
+    from ganforge.core import Run
+
+    run = Run.load(directory)
+    machine = run.config.machine.model_copy(update={"device": "auto"})
+    run.config = run.config.model_copy(update={"machine": machine})
+    return run

@@ -1,0 +1,128 @@
+"""`ganforge recipes`: what `train` takes, and every setting of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from ganforge.cli.common import Json, names, paper_link, print_json, print_table
+from ganforge.core.config import Config, merge, resolve
+from ganforge.core.data import DataSpec
+from ganforge.core.options import describe
+from ganforge.core.registry import Registry, default_registry
+from ganforge.core.specs import Recipe, Spec
+
+app = typer.Typer(no_args_is_help=True, help="What `train` takes.")
+
+
+class Setting(NamedTuple):
+    """A line of `recipes show`: the key `--set` takes, the recipe's value, its type and what it means."""
+
+    key: str
+    value: Any
+    type: str
+    meaning: str
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """Every recipe there is."""
+    registry = default_registry()
+    rows = [
+        {
+            "name": name,
+            "summary": spec.summary,
+            "paper": spec.paper,
+            "plugin": registry.owner("recipe", name).name,
+        }
+        for name, spec in registry.all("recipe").items()
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(("recipe", "summary", "paper", "plugin"), [list(row.values()) for row in rows])
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A recipe's name.", autocompletion=names("recipe"))],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="The data set to train on; settings may depend on it.", autocompletion=names("dataset")
+        ),
+    ] = None,
+    resolution: Annotated[
+        int | None, typer.Option(min=4, help="Side of the pictures.", show_default="32")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """One recipe's complete settings, with the key that `train --set` takes for each."""
+    registry = default_registry()
+    recipe: Recipe[Any] = registry.find("recipe", name)
+    rows = list(settings(_values(recipe, data, resolution, registry), registry))
+    head = {"name": name, "summary": recipe.summary, "paper": paper_link(recipe.paper)}
+    head["plugin"] = str(registry.owner("recipe", name))
+    if as_json:
+        print_json({**head, "settings": [row._asdict() for row in rows]})
+        return
+    typer.echo(f"{name}: {recipe.summary}\n{head['paper'] or 'no paper'}\n{head['plugin']}\n")
+    print_table(
+        ("setting", "value", "type", "meaning"), [(r.key, _text(r.value), r.type, r.meaning) for r in rows]
+    )
+
+
+def _values(
+    recipe: Recipe[Any], data: str | None, resolution: int | None, registry: Registry
+) -> dict[str, Any]:
+    """The recipe's settings for a data set or, where none is named, for colour pictures."""
+    if data is not None:
+        wanted = {"name": data} if resolution is None else {"name": data, "resolution": resolution}
+        return resolve({"recipe": recipe.name, "data": wanted}, registry)[0].model_dump()
+    side = resolution or 32
+    chosen = merge({}, recipe.settings(recipe.options(), DataSpec(shape=(3, side, side))))
+    return {**chosen, "recipe": {"name": recipe.name}, "data": {"name": ""}}
+
+
+def settings(values: Mapping[str, Any], registry: Registry) -> Iterator[Setting]:
+    """Every key of the config with the recipe's value, parts and their options included."""
+    described = {name: rest for name, *rest in describe(Config)}
+    for key, (type_, default, meaning) in described.items():
+        model = Config.model_fields[key].annotation
+        given = values.get(key, default)
+        if key == "regularizers":
+            for name, chosen in given.items():
+                yield from _part(f"{key}.{name}", registry.find("regularizer", name), chosen)
+        elif key in ("architecture", "loss", "recipe"):
+            yield from _part(key, registry.find(key, given["name"]), given, value=given["name"])
+        elif isinstance(model, type) and issubclass(model, BaseModel):
+            yield from _options(key, model, given)
+        elif key != "plugins":
+            yield Setting(key, given, type_, meaning)
+    if values["data"]["name"]:
+        yield from _options("data", registry.find("dataset", values["data"]["name"]).options, values["data"])
+
+
+def _part(key: str, spec: Spec[Any], given: Any, value: Any = True) -> Iterator[Setting]:
+    yield Setting(key, value, "name" if isinstance(value, str) else "boolean", spec.summary)
+    yield from _options(key, spec.options, given)
+
+
+def _options(prefix: str, model: type[BaseModel], given: Any) -> Iterator[Setting]:
+    values = (
+        given.model_dump() if isinstance(given, BaseModel) else given if isinstance(given, Mapping) else {}
+    )
+    for name, type_, default, meaning in describe(model):
+        yield Setting(f"{prefix}.{name}", values.get(name, default), type_, meaning)
+
+
+def _text(value: Any) -> str:
+    """A value as `--set` takes it; nothing stands for what is not set."""
+    if value is None or value is PydanticUndefined:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
