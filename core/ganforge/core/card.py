@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ganforge.core.data import DataSpec
+from ganforge.core.errors import GanforgeError
 from ganforge.core.latents import Latent
+from ganforge.core.options import parse
 
 CARD_KEY = "ganforge.card"
+VERSION = 1
 
 
 class CardModel(BaseModel):
@@ -76,3 +81,53 @@ class Card(CardModel):
     ganforge: str
     parity: Parity | None = None
     scores: tuple[Score, ...] = ()
+
+    @model_validator(mode="after")
+    def _widths_follow_the_latent(self) -> Self:
+        widths = {"z": self.latent.dim, "codes": self.latent.codes, "label": 1}
+        for one in self.inputs:
+            if one.width != widths.get(one.role, one.width):
+                raise ValueError(f"input '{one.name}' is {one.width} wide, and should be {widths[one.role]}")
+        return self
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every sample is of a class the caller chooses."""
+        return any(one.role == "label" for one in self.inputs)
+
+    def feed(self, latents: np.ndarray, labels: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """What the graph is called with: latents [N, latent.width] and labels int64 [N], cut into its inputs.
+
+        Raises:
+            GanforgeError: the graph has an input that neither of the two can fill.
+        """
+        values = {"z": latents[:, : self.latent.dim], "codes": latents[:, self.latent.dim :]}
+        if labels is not None:
+            values["label"] = labels[:, None]
+        for one in self.inputs:
+            if one.role not in values:
+                raise GanforgeError(f"the model needs an input '{one.name}', which nothing here gives")
+        return {one.name: np.ascontiguousarray(values[one.role], dtype=one.dtype) for one in self.inputs}
+
+
+def parse_card(text: str, where: str) -> Card:
+    """The card in the text that `where`, a file, carries.
+
+    Raises:
+        GanforgeError: not a card, or of a newer version than this.
+    """
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise GanforgeError(f"the card in {where} is damaged; export the model again")
+    version = values.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise GanforgeError(
+            f"the card in {where} has version {version}, and this ganforge reads up to {VERSION}: upgrade it"
+        )
+    try:
+        return parse(Card, values)
+    except GanforgeError as error:
+        raise GanforgeError(f"the card in {where} cannot be read: {error}") from None

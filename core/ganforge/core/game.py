@@ -170,7 +170,8 @@ class Step(Duel):
         if self.player.role == "generator":
             return self.generated.images
         # The discriminator moves against fixed fakes: without the generator's graph they cost a third.
-        with contextlib.nullcontext() if self.game.keep_graph else torch.no_grad():
+        # A generator that moves next on the same fakes needs the graph.
+        with contextlib.nullcontext() if self.game.config.fakes == "shared" else torch.no_grad():
             images = self.generated.images
         return images.detach().requires_grad_()
 
@@ -237,11 +238,15 @@ class Effect(nn.Module):
 
 
 class Objective(NamedTuple):
-    """What a player minimises in one move, the step it came from, and scalars to log (detached, on the device)."""
+    """What a player minimises in one move, the step it came from, and scalars to log (detached, on the device).
+
+    `keep_graph` leaves the graph for the next player.
+    """
 
     loss: Tensor
     step: Step
     scalars: dict[str, Tensor]
+    keep_graph: bool = False
 
 
 @dataclass(frozen=True)
@@ -322,10 +327,6 @@ class Game(nn.Module):
         next(p for p in self.players if p.name == player).optimizer.state.clear()
 
     # What the loop asks of a game.
-
-    @property
-    def keep_graph(self) -> bool:
-        return self.config.fakes == "shared"
 
     def each_effect(self) -> Iterator[Effect]:
         for effect in self.effects.values():
@@ -411,7 +412,7 @@ class AdversarialGame(Game):
         self._shared = None
 
     def objective(self, player: Player, draw: Draw, clock: Clock) -> Objective:
-        step = Step(self, player, draw, clock)
+        step = self.make_step(player, draw, clock)
         if self.config.fakes == "shared":
             self._share(step)
         scalars: dict[str, Tensor] = {}
@@ -424,7 +425,12 @@ class AdversarialGame(Game):
         if player.role == "discriminator":
             scalars["d_real"] = self.loss.read(step.on_real.logits.detach()).mean()
             scalars["d_fake"] = self.loss.read(step.on_fake.logits.detach()).mean()
-        return Objective(sum(penalties.values(), loss), step, scalars)
+        shares = self.config.fakes == "shared" and player.role == "generator"
+        return Objective(sum(penalties.values(), loss), step, scalars, keep_graph=shares)
+
+    def make_step(self, player: Player, draw: Draw, clock: Clock) -> Step:
+        """The place where a game of several duels adds its own to `step.duels`."""
+        return Step(self, player, draw, clock)
 
     def _penalties(self, step: Step, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
         penalties: dict[str, Tensor] = {}
@@ -438,10 +444,16 @@ class AdversarialGame(Game):
         return penalties
 
     def _share(self, step: Step) -> None:
-        """Let the next player see the fakes of the one before: the last move's, within the round."""
-        if self._shared is not None and self._shared.player is not step.player:
-            step.latent, step.labels, step.generated = self._shared.latent, self._shared.labels, self._shared.generated
-        self._shared = step
+        """Let a player see the fakes of the one before it in the round.
+
+        A discriminator that moves second has not changed since it judged them, so that judgement is shared too.
+        """
+        before, self._shared = self._shared, step
+        if before is None or before.player is step.player:
+            return
+        step.latent, step.labels, step.generated = before.latent, before.labels, before.generated
+        if step.player.role == "discriminator":
+            step.fake, step.on_fake = before.fake, before.on_fake
 
     def exports(self) -> Mapping[str, Export]:
         return {"generator": Export("generator")}

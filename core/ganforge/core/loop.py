@@ -39,19 +39,9 @@ def play(game: Game, stream: Stream, info: RunInfo, observers: Sequence[RunObser
             clock = Clock(round_, config.steps, round_ * images_per_round(config))
             done = round_ + 1
             log = done % config.log_every == 0 or done % config.every == 0 or done == config.steps
-            game.before_round(clock)
+            moves = play_round(game, stream, clock, measure=log)
 
-            # Every player moves as often as the schedule says.
-            moves: list[tuple[Objective, torch.Tensor | None]] = []
-            for player in game.players:
-                for move in range(player.config.moves):
-                    objective = game.objective(player, _draw(game, stream, player, round_, move), clock)
-                    norm = _descend(player, objective.loss, measure=log)
-                    game.after_step(objective.step)
-                moves.append((objective, norm))
-            game.average(clock)
-
-            # Nothing above waits for the device; reading a figure does, so that happens only when one is due.
+            # Nothing in a round waits for the device; reading a figure does, so that happens only when one is due.
             if log:
                 recorder.log(done, moves)
             stopped = distributed.agree(stop.is_set())
@@ -63,6 +53,24 @@ def play(game: Game, stream: Stream, info: RunInfo, observers: Sequence[RunObser
         recorder.finish("finished")
 
 
+Move = tuple[Objective, torch.Tensor | None]
+"""A player's last move in a round, and the norm of its gradient where it was measured."""
+
+
+def play_round(game: Game, stream: Stream, clock: Clock, *, measure: bool = False) -> list[Move]:
+    """Every player moves as often as the schedule says; then the averages follow."""
+    game.before_round(clock)
+    moves: list[Move] = []
+    for player in game.players:
+        for move in range(player.config.moves):
+            objective = game.objective(player, _draw(game, stream, player, clock.round, move), clock)
+            norm = _descend(player, objective, measure=measure)
+            game.after_step(objective.step)
+        moves.append((objective, norm))
+    game.average(clock)
+    return moves
+
+
 def _draw(game: Game, stream: Stream, player: Player, round_: int, move: int) -> Draw:
     n = game.config.batch_size // distributed.world()
     position = round_ * player.config.moves + move
@@ -72,10 +80,11 @@ def _draw(game: Game, stream: Stream, player: Player, round_: int, move: int) ->
     return draw
 
 
-def _descend(player: Player, loss: torch.Tensor, *, measure: bool) -> torch.Tensor | None:
+def _descend(player: Player, objective: Objective, *, measure: bool) -> torch.Tensor | None:
     """One optimizer step of one player; returns the norm of its gradient where asked."""
     player.optimizer.zero_grad(set_to_none=True)
-    player.scaler.scale(loss).backward(inputs=player.parameters)
+    loss = player.scaler.scale(objective.loss)
+    loss.backward(inputs=player.parameters, retain_graph=objective.keep_graph)
     distributed.average_gradients(player.parameters)
     norm = None
     if measure:
@@ -109,7 +118,7 @@ class Recorder:
             self.snapshot(0)
         self.since = time.monotonic()
 
-    def log(self, done: int, moves: Sequence[tuple[Objective, torch.Tensor | None]]) -> None:
+    def log(self, done: int, moves: Sequence[Move]) -> None:
         """Read the round's figures, stop on non-finite ones, write a line and tell the observers."""
         figures: dict[str, torch.Tensor] = {}
         for objective, norm in moves:

@@ -38,6 +38,11 @@ class Plugin:
     distribution: str
     problem: str = ""
 
+    @property
+    def disabled(self) -> bool:
+        """Switched off by the user, which is no failure."""
+        return self.problem == _DISABLED
+
     def __str__(self) -> str:
         return f"plugin '{self.name}' (from {self.distribution})"
 
@@ -80,7 +85,7 @@ class Registry:
         if name in self._specs[kind]:
             return self._specs[kind][name][0]
         error = unknown(kind, name, self._specs[kind], where)
-        broken = [p for p in self.plugins if p.problem and p.problem != _DISABLED]
+        broken = [p for p in self.plugins if p.problem and not p.disabled]
         hint = f" ({broken[0]} failed to load: {broken[0].problem})" if broken else ""
         raise GanforgeError(f"{error}{hint}")
 
