@@ -225,7 +225,7 @@ def test_the_written_config_resolves_to_itself(toys: Registry):
         ),
         (
             "architecture.discriminator=3",
-            "option 'architecture.discriminator': input should be a valid dictionary or instance of Layers, "
+            "option 'architecture.discriminator': takes settings by name, as in NAME.KEY=VALUE, "
             "not 3",
         ),
     ],

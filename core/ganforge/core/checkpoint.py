@@ -49,17 +49,17 @@ def load(game: Game, path: Path) -> int:
     """
     try:
         position = json.loads((path / "position.json").read_text())
-        networks, optimizers = load_file(path / "networks.safetensors"), load_file(path / "optimizers.safetensors")
         round_, version = int(position["round"]), int(position["format"])
+        if version > FORMAT:
+            raise GanforgeError(f"checkpoint {path} has format {version}; this ganforge reads up to {FORMAT}")
+        networks, optimizers = (load_file(path / f"{name}.safetensors") for name in ("networks", "optimizers"))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         hint = "delete that folder to go on from the checkpoint before it, or from the start"
         raise GanforgeError(f"checkpoint {path} is damaged ({error}); {hint}") from None
-    if version > FORMAT:
-        raise GanforgeError(f"checkpoint {path} has format {version}; this ganforge reads up to {FORMAT}")
     try:
         game.load_state_dict(networks, strict=True)
         _restore_optimizers(game, optimizers)
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, ValueError) as error:
         reason = str(error).replace("\n", " ").replace("\t", "")[:300]
         raise GanforgeError(f"checkpoint {path} does not fit the run's config: {reason}") from None
     return round_

@@ -6,15 +6,16 @@ import hashlib
 import json
 import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from ganforge.core.data import Data, DataRequest
-from ganforge.core.errors import GanforgeError
+from ganforge.core.errors import GanforgeError, unknown
 from ganforge.core.latents import Latent
 from ganforge.core.options import Options, parse
 from ganforge.core.registry import Registry
@@ -45,12 +46,15 @@ class DataConfig(Component):
         return DataRequest(split, self.resolution, Path(root) if root else None, self.download)
 
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
 class PlayerConfig(Options):
     """One side of the game: its optimizer and how often it moves in a round."""
 
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
     lr: float = Field(2e-4, gt=0, description="learning rate")
-    betas: tuple[float, float] = Field((0.5, 0.999), description="Adam's decay of the two moments")
+    betas: tuple[Decay, Decay] = Field((0.5, 0.999), description="Adam's decay of the two moments")
     alpha: float = Field(0.99, ge=0, lt=1, description="RMSProp's smoothing")
     momentum: float = Field(0.0, ge=0, lt=1, description="SGD's and RMSProp's momentum")
     weight_decay: float = Field(0.0, ge=0)
@@ -68,11 +72,18 @@ class EmaConfig(Options):
 class Machine(Options):
     """Where and how fast: nothing here changes what is learned beyond rounding."""
 
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    threads: int | None = Field(None, ge=1, description="CPU threads; their number changes the last bits")
+    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; their number changes the last bits")
     channels_last: bool = True
     compile: bool = False
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+            raise ValueError(f"takes auto, cpu, cuda or cuda:N, not '{device}'")
+        return device
 
 
 class Config(Options):
@@ -148,12 +159,15 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         if key in COMPONENTS and isinstance(old, str):
             old = {"name": old}
-        replaced = key in COMPONENTS and isinstance(old, Mapping) and value.get("name", old.get("name")) != old.get("name")
-        if isinstance(value, Mapping) and isinstance(old, Mapping) and not replaced:
+        if isinstance(value, Mapping) and isinstance(old, Mapping) and not _replaces(key, value, old):
             merged[key] = merge(old, value)
         else:
             merged[key] = value
     return merged
+
+
+def _replaces(key: str, value: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    return key in COMPONENTS and value.get("name", old.get("name")) != old.get("name")
 
 
 def resolve(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Data]:
@@ -170,7 +184,7 @@ def resolve(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Dat
     for key in ("recipe", "data"):
         if not isinstance(request.get(key), Mapping) or "name" not in request[key]:
             raise GanforgeError(f"a training needs a {key}: give its name")
-    recipe = registry.find("recipe", request["recipe"]["name"])
+    recipe = registry.find("recipe", parse(Component, request["recipe"], "recipe").name)
     values = {k: v for k, v in request["recipe"].items() if k != "name"}
     options = parse(recipe.options, values, "recipe")
     data_config = parse(DataConfig, _data_request(request["data"], registry), "data")
@@ -194,8 +208,11 @@ def load_data(config: DataConfig, registry: Registry, split: Literal["train", "t
 def _data_request(values: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
     """`--data` takes a data set's name or a folder of pictures."""
     name = str(values["name"])
-    if name in registry.all("dataset") or not ("/" in name or os.sep in name or Path(name).is_dir()):
+    if not name or name in registry.all("dataset") or not ("/" in name or os.sep in name or Path(name).is_dir()):
         spec = registry.find("dataset", name)
+        known = [f"data.{key}" for key in (*DataConfig.model_fields, *spec.options.model_fields)]
+        if wrong := [key for key in values if f"data.{key}" not in known]:
+            raise unknown("option", f"data.{wrong[0]}", known)
         parsed = {k: v for k, v in values.items() if k not in DataConfig.model_fields}
         return {**values, **parse(spec.options, parsed, "data").model_dump(mode="json")}
     return _data_request({**values, "name": "folder", "path": str(Path(name).absolute())}, registry)
@@ -235,7 +252,7 @@ def _with_length(config: Config, request: Mapping[str, Any], size: int) -> Confi
     if not given or given == ["steps"]:
         return config
     amount = request[given[0]]
-    if isinstance(amount, bool) or not isinstance(amount, int | float) or not amount > 0:
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 < amount < math.inf:
         raise GanforgeError(f"option '{given[0]}': must be a positive number, not {amount!r}")
     images = amount * size if given[0] == "epochs" else amount
     return config.model_copy(update={"steps": math.ceil(images / images_per_round(config))})

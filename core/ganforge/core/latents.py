@@ -7,7 +7,7 @@ Only int64 arithmetic and shifts of non-negative numbers are used, so that numpy
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,7 +24,7 @@ class Latent(BaseModel):
     name: Distribution = Field("normal", description="normal N(0, 1), uniform on [-1, 1], or truncated-normal")
     dim: int = Field(100, ge=1, le=65536, description="how many numbers z has")
     truncation: float = Field(2.0, gt=0, description="|z| stays below this (truncated-normal)")
-    categorical: tuple[int, ...] = Field((), description="categories of each categorical code (one-hot)")
+    categorical: tuple[Annotated[int, Field(ge=2)], ...] = Field((), description="categories of each categorical code (one-hot)")
     continuous: int = Field(0, ge=0, description="how many uniform codes on [-1, 1]")
 
     @property

@@ -31,6 +31,15 @@ def parse(model: type[M], values: Mapping[str, Any], where: str = "") -> M:
         raise GanforgeError(_sentence(model, error, where)) from None
 
 
+_NAMED = "takes settings by name, as in NAME.KEY=VALUE"
+_PLAINLY = {
+    "dict_type": _NAMED,
+    "model_type": _NAMED,
+    "tuple_type": "takes a list in brackets",
+}
+"""What pydantic says in Python's words, in a user's."""
+
+
 def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
     first, more = error.errors()[0], error.error_count() - 1
     keys = [str(part) for part in first["loc"]]
@@ -39,7 +48,7 @@ def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str
     if first["type"] == "extra_forbidden":
         known = _fields(model, keys[:-1])
         return f"unknown option '{path}'{nearest(keys[-1], known)}{rest}"
-    message = first["msg"].removeprefix("Value error, ")
+    message = _PLAINLY.get(first["type"], first["msg"].removeprefix("Value error, "))
     given = f", not {first['input']!r}" if first["type"] not in ("missing", "value_error") else ""
     return f"option '{path}': {message[0].lower()}{message[1:]}{given}{rest}"
 

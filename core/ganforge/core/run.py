@@ -90,9 +90,8 @@ class Run:
         for key, (kind, name) in parts.items():
             if name not in self.registry.all(kind):
                 owner = self.config.plugins.get(key, "an unknown plugin")
-                raise GanforgeError(
-                    f"{self.directory} needs the {kind} '{name}' of {owner}, which is not installed here"
-                )
+                remedy = f"load it with --plugin {owner}" if owner.endswith(".py") else "which is not installed here"
+                raise GanforgeError(f"{self.directory} needs the {kind} '{name}' of {owner}, {remedy}")
 
 
 def train(
