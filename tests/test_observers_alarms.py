@@ -14,6 +14,7 @@ import pytest
 from observed import PROBABILITY, SCORE, record
 
 from ganforge.core.config import Component, Config, Machine, merge, parse_settings
+from ganforge.core.registry import Registry
 from ganforge.plugins.observers.alarms import Alarm, AlarmOptions, Alarms, Episodes, judge
 
 OPTIONS = AlarmOptions()
@@ -128,7 +129,7 @@ def test_a_player_the_config_does_not_know_gets_general_advice() -> None:
     assert alarm.advice == "Train again with a smaller learning rate."
 
 
-def test_every_advised_setting_is_one_that_the_config_takes() -> None:
+def test_every_advised_setting_is_one_that_the_config_takes(registry: Registry) -> None:
     worst = last_three(loss_discriminator=0.0, diversity=0.0, gradient_norm_generator=500)
     worst[-1]["d_real"] = math.nan
     alarms = judged(worst, machine=Machine(precision="fp16"))
@@ -138,6 +139,8 @@ def test_every_advised_setting_is_one_that_the_config_takes() -> None:
     advised = parse_settings(settings)
     switched_on = advised.pop("regularizers")
     assert switched_on == {"instance-noise": True, "spectral-norm": True}
+    assert set(switched_on) <= set(registry.all("regularizer"))
+    assert "one-sided" in str(registry.find("loss", "non-saturating").options.model_json_schema())
     Config.model_validate(merge(observed.config().model_dump(), advised))
 
 

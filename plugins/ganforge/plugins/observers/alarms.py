@@ -123,7 +123,7 @@ def _all_alike(recent: Sequence[Record], config: Config, options: AlarmOptions) 
             "diversity",
             f"the samples have become all alike: their spread was {last['diversity']:.2g} of the data's, and "
             f"has been below {options.diversity:g} since round {int(first['round']):,}. Usual causes: the "
-            "generator found one picture that passes and stays with it, or it has stopped learning.",
+            "generator found one kind that passes and stays with it, or it has stopped learning.",
             *_slower(config, "generator"),
             *_unless_on(config, "instance-noise"),
             f"--set batch_size={2 * config.batch_size}",
