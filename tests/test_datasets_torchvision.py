@@ -1,4 +1,4 @@
-"""Data sets read by torchvision: synthetic files, Debian's real ones, what goes wrong. Nothing is downloaded."""
+"""Data sets read by torchvision: synthetic files, Debian's real ones, what goes wrong. No downloads."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def split_indices(keys: Sequence[bytes], split: Split, name: str) -> np.ndarray:
     would leave a side empty does the nearest sample change over.
 
     Raises:
-        GanforgeError: the data set `name` has too few samples for the split.
+        GanforgeError: the data set `name` has a single sample, which is for training.
     """
     hashes = np.array([_hash(key) for key in keys], dtype=np.uint64)
     held = hashes % HELD_OUT == 0
@@ -32,7 +32,7 @@ def split_indices(keys: Sequence[bytes], split: Split, name: str) -> np.ndarray:
         held[hashes.argmax()] = False
     chosen = np.flatnonzero(held if split == "test" else ~held)
     if not len(chosen):
-        raise GanforgeError(f"data set '{name}' has {len(keys)} samples, too few for a {split} split")
+        raise GanforgeError(f"data set '{name}' has a single sample and so no {split} split")
     return chosen
 
 

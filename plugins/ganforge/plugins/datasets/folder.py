@@ -109,8 +109,8 @@ def find_classes(names: Sequence[str], folder: Path) -> tuple[str, ...]:
     loose = sum("/" not in name for name in names)
     if tops and loose:
         log.warning(
-            "%d images lie in %s itself beside %d subfolders: all are used, and none has a class",
-            loose, folder, len(tops),
+            "%d of %d images lie in %s itself, not in a subfolder: all are used, and none has a class",
+            loose, len(names), folder,
         )  # fmt: skip
         return ()
     return tuple(sorted(tops)) if len(tops) > 1 else ()
