@@ -118,7 +118,7 @@ def parse_card(text: str, where: str) -> Card:
     """
     try:
         values = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
         raise GanforgeError(f"the card in {where} is damaged; export the model again")
@@ -128,6 +128,6 @@ def parse_card(text: str, where: str) -> Card:
             f"the card in {where} has version {version}, and this ganforge reads up to {VERSION}: upgrade it"
         )
     try:
-        return parse(Card, values)
+        return parse(Card, values, "card")
     except GanforgeError as error:
         raise GanforgeError(f"the card in {where} cannot be read: {error}") from None

@@ -43,7 +43,7 @@ class Session:
         self.device = "cuda" if self._session.get_providers()[0] == _CUDA else "cpu"
         if device == "cuda" and self.device != "cuda":
             raise GanforgeError(
-                f"device cuda: onnxruntime {self.version} finds no CUDA GPU that works here; use cpu or auto, "
+                f"device cuda: onnxruntime {self.version} finds no working CUDA GPU here; use cpu or auto, "
                 "or see in `ganforge doctor` what is missing"
             )
 

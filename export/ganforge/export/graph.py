@@ -1,0 +1,97 @@
+"""From a network to a clean ONNX graph whose every input is [N, k]."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import onnx
+import torch
+from google.protobuf.message import Message
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from ganforge.core.card import Card
+from ganforge.core.errors import GanforgeError
+
+OPSET = 20
+
+
+class Frozen(nn.Module):
+    """A generator as the file calls it: z [N, dim], codes [N, k], label int64 [N, 1] to the bare samples."""
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, z: Tensor, codes: Tensor | None = None, label: Tensor | None = None) -> Tensor:
+        latents = z if codes is None else torch.cat([z, codes], dim=1)
+        images: Tensor = self.generator(latents, None if label is None else label.squeeze(1)).images
+        return images
+
+
+def freeze(network: nn.Module) -> Frozen:
+    """A copy for inference: CPU, fp32, eval, weights as plain numbers (spectral norm divided out: exact)."""
+    frozen = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
+    for module in frozen.modules():
+        if parametrize.is_parametrized(module):
+            _own_class(module)
+            for name in list(module.parametrizations):
+                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+    return Frozen(frozen).eval()
+
+
+def _own_class(module: nn.Module) -> None:
+    """Give a module a class to itself: a copy shares the original's, and removal takes the class apart."""
+    shared = type(module)
+    members = {k: v for k, v in vars(shared).items() if k not in ("__dict__", "__weakref__")}
+    module.__class__ = type(shared.__name__, shared.__bases__, members)
+
+
+def trace(frozen: Frozen, card: Card) -> onnx.ModelProto:
+    """The graph, for any batch size. The exporter folds batch norm into the layer before it.
+
+    Raises:
+        GanforgeError: the exporter cannot follow the network's code.
+    """
+    # Two rows to trace with: a dynamic size of one would be taken for a constant.
+    arrays = card.feed(card.latent.sample(0, 2), torch.zeros(2, dtype=torch.int64).numpy())
+    example = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    batch = torch.export.Dim("batch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about its own dependencies: nothing a user could act on
+        try:
+            program = torch.onnx.export(
+                frozen,
+                kwargs=example,
+                dynamo=True,
+                dynamic_shapes={name: {0: batch} for name in example},
+                opset_version=OPSET,
+                output_names=[one.name for one in card.outputs],
+                verbose=False,
+            )
+        except Exception as error:
+            reason = _root(error)
+            raise GanforgeError(f"architecture '{card.architecture}' cannot be exported: {reason}") from error
+    assert program is not None
+    model = program.model_proto
+    strip(model)
+    model.producer_name, model.producer_version = "ganforge", card.ganforge
+    return model
+
+
+def strip(message: Message) -> None:
+    """Delete what the exporter notes beside the graph: stack traces, absolute paths, class names."""
+    for field, value in message.ListFields():
+        if field.name in ("metadata_props", "doc_string"):
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for part in [value] if isinstance(value, Message) else value:
+                strip(part)
+
+
+def _root(error: BaseException) -> str:
+    """The first thing that went wrong, on one line; the exporter wraps it in advice to its own developers."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

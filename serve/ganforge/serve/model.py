@@ -1,0 +1,129 @@
+"""A generator from a file: load it, sample from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ganforge.core.card import Card
+from ganforge.core.errors import GanforgeError, unknown
+from ganforge.core.pictures import to_pixels
+from ganforge.core.runtime import Session
+
+_ROLES = {"z", "codes", "label"}
+
+
+def load(path: str | Path, *, device: str = "auto") -> Model:
+    """Open an exported file.
+
+    Args:
+        device: `cpu`, `cuda`, or `auto` for CUDA where it works.
+
+    Raises:
+        GanforgeError: no such file, not one that `ganforge export` wrote, damaged, or no such device.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise GanforgeError(f"cannot read {path}: {error.strerror or error}") from None
+    return Model(Session(content, str(path), device))
+
+
+class Model:
+    """An exported generator. `card` says what it is; it may be used from several threads at once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.card: Card = session.card()
+        outputs = [(one.name, one.dtype) for one in self.card.outputs]
+        known = outputs == [("images" if self.card.data.kind == "images" else "points", "float32")]
+        if not known or not {one.role for one in self.card.inputs} <= _ROLES:
+            raise GanforgeError(f"{session.where} has inputs or outputs unknown to this ganforge: upgrade it")
+
+    @property
+    def device(self) -> str:
+        """Where it runs: `cpu` or `cuda`."""
+        return self._session.device
+
+    def sample(
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        start: int = 0,
+        label: str | int | None = None,
+        truncation: float | None = None,
+        batch_size: int = 64,
+    ) -> np.ndarray:
+        """Samples `start` … `start + n` of `seed`: the ones its run gives, in any split into batches.
+
+        Args:
+            label: the class of all samples, by name or number; by default a labelled model takes all in turn.
+            truncation: keep |z| below this (Brock et al., arXiv 1809.11096, section 3.1).
+            batch_size: how many go through the network at once: memory against speed.
+
+        Returns:
+            Images as uint8 [n, H, W, C], points as float32 [n, 2].
+
+        Raises:
+            GanforgeError: a number out of range, a class that does not exist.
+        """
+        for name, value, least in (("n", n, 1), ("start", start, 0), ("batch_size", batch_size, 1)):
+            if value < least:
+                raise GanforgeError(f"{name} must be at least {least}, not {value}")
+        if truncation is not None and not truncation > 0:
+            raise GanforgeError(f"truncation must be above 0, not {truncation}")
+        labels = self._labels(label, n, start)
+        latents = self.card.latent.sample(seed, n, start=start, truncation=truncation)
+        pieces = []
+        for at in range(0, n, batch_size):
+            rows = slice(at, at + batch_size)
+            samples = self.generate(latents[rows], None if labels is None else labels[rows])
+            pieces.append(to_pixels(samples) if self.card.data.kind == "images" else samples)
+        return np.concatenate(pieces)
+
+    def generate(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """What the network makes of latents: float32, images [N, C, H, W] in [-1, 1] or points [N, 2].
+
+        Args:
+            latents: [N, card.latent.width], z and then the codes.
+            labels: class numbers [N], where the model takes them.
+
+        Raises:
+            GanforgeError: arrays of another shape; labels missing, not wanted or out of range.
+        """
+        width = self.card.latent.width
+        if latents.ndim != 2 or latents.shape[1] != width or not len(latents):
+            raise GanforgeError(f"latents must be an array [N, {width}], not {list(latents.shape)}")
+        self._check_labels(labels, len(latents))
+        return self._session.run(self.card.feed(latents, labels))
+
+    def _labels(self, label: str | int | None, n: int, start: int) -> np.ndarray | None:
+        if not self.card.labelled:
+            if label is not None:
+                raise GanforgeError(f"{self._session.where} was trained without labels; leave the label out")
+            return None
+        if label is None:
+            return np.arange(start, start + n, dtype=np.int64) % len(self.card.data.classes)
+        return np.full(n, self._class(label), dtype=np.int64)
+
+    def _class(self, label: str | int) -> int:
+        """A class by its name, or else its number: int or digits."""
+        classes = self.card.data.classes
+        if label in classes:
+            return classes.index(str(label))
+        if str(label).isdecimal() and int(label) < len(classes):
+            return int(label)
+        raise unknown("class", str(label), classes)
+
+    def _check_labels(self, labels: np.ndarray | None, n: int) -> None:
+        if (labels is not None) != self.card.labelled:
+            rule = "needs" if self.card.labelled else "takes no"
+            raise GanforgeError(f"{self._session.where} {rule} labels")
+        if labels is None:
+            return
+        known = len(self.card.data.classes)
+        if labels.shape != (n,) or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= known:
+            raise GanforgeError(f"labels must be {n} whole numbers from 0 to {known - 1}")
