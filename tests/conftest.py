@@ -14,7 +14,8 @@ from ganforge.plugins.builtin import BUILTIN
 @pytest.fixture(scope="session")
 def registry() -> Registry:
     """Every built-in plugin, installed or not, and no stranger."""
-    os.environ["GANFORGE_DISABLE_PLUGINS"] = "all"
-    loaded = Registry(fallback=BUILTIN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANFORGE_DISABLE_PLUGINS", "all")
+        loaded = Registry(fallback=BUILTIN)
     set_default_registry(loaded)
     return loaded

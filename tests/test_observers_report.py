@@ -235,7 +235,7 @@ def test_alarms_are_told_in_words(tmp_path: Path) -> None:
 
 def test_no_alarms_is_said_only_where_somebody_watched(tmp_path: Path) -> None:
     assert "No alarms." in run(tmp_path / "a").text()
-    alone = observed.info(tmp_path / "b", observers=("report",))
+    alone = observed.info(tmp_path / "b", observers={"report": {}})
     assert "Nobody watched for alarms." in run(tmp_path / "b", info=alone).text()
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, field_validator
 
 from ganforge.core.data import Data, DataRequest
-from ganforge.core.errors import GanforgeError, unknown
+from ganforge.core.errors import GanforgeError, nearest
 from ganforge.core.latents import Latent
 from ganforge.core.options import Options, parse
 from ganforge.core.registry import Registry
@@ -86,6 +86,9 @@ class Machine(Options):
         return device
 
 
+DEFAULT_OBSERVERS: dict[str, dict[str, Any]] = {"report": {}, "gif": {}, "tensorboard": {}, "alarms": {}}
+
+
 class Config(Options):
     """Everything needed to train a run again; `config.toml` in the run directory."""
 
@@ -110,8 +113,13 @@ class Config(Options):
     keep: int = Field(3, ge=1, description="checkpoints kept")
     samples: int = Field(64, ge=1, le=4096, description="pictures in the sample grid")
     machine: Machine = Machine()
-    observers: tuple[str, ...] = ("report", "gif", "tensorboard", "alarms")
+    observers: dict[str, dict[str, Any]] = DEFAULT_OBSERVERS
     plugins: dict[str, str] = Field({}, description="which plugin each part came from; written, not read")
+
+    def parts(self) -> dict[str, tuple[str, str]]:
+        """The registered specs that make the game: key to (kind, name)."""
+        parts = {key: (key, getattr(self, key).name) for key in ("recipe", "architecture", "loss")}
+        return parts | {f"regularizers.{name}": ("regularizer", name) for name in self.regularizers}
 
     def digest(self) -> str:
         """sha256 of what determines the result: all but the machine, the observers and the owners' names."""
@@ -120,7 +128,9 @@ class Config(Options):
 
 
 COMPONENTS = ("recipe", "data", "architecture", "loss")
+SETS = {"regularizers": "regularizer", "observers": "observer"}
 LENGTHS = ("epochs", "images")
+RECORDED = ("plugins", "data_spec", "data_fingerprint")  # what a run's config.toml tells beside the config
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -152,22 +162,26 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`over` laid on `base`. A component may be given by its name alone; another name drops the old one's options."""
+    base, over = _named(base), _named(over)
+    for key in COMPONENTS:
+        old, new = base.get(key), over.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping) and new.get("name", old.get("name")) != old.get("name"):
+            del base[key]
+    return _lay(base, over)
+
+
+def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`loss = "NAME"` as `loss = {name = "NAME"}`."""
+    short = [key for key in (*COMPONENTS, "latent") if isinstance(values.get(key), str)]
+    return {**values, **{key: {"name": values[key]} for key in short}}
+
+
+def _lay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
-        if key in (*COMPONENTS, "latent") and isinstance(value, str):
-            value = {"name": value}
         old = merged.get(key)
-        if key in COMPONENTS and isinstance(old, str):
-            old = {"name": old}
-        if isinstance(value, Mapping) and isinstance(old, Mapping) and not _replaces(key, value, old):
-            merged[key] = merge(old, value)
-        else:
-            merged[key] = value
+        merged[key] = _lay(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
-
-
-def _replaces(key: str, value: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
-    return key in COMPONENTS and value.get("name", old.get("name")) != old.get("name")
 
 
 def resolve(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Data]:
@@ -189,11 +203,15 @@ def resolve(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Dat
     options = parse(recipe.options, values, "recipe")
     data_config = parse(DataConfig, _data_request(request["data"], registry), "data")
     data = load_data(data_config, registry)
-    wanted = {k: v for k, v in request.items() if k not in LENGTHS}
-    settings = merge(merge({}, recipe.settings(options, data.spec)), wanted)
+    if data_config.flip and data.spec.kind != "images":
+        raise GanforgeError(f"option 'data.flip': mirrors pictures, and '{data_config.name}' has {data.spec}")
+    wanted = {k: v for k, v in request.items() if k not in (*LENGTHS, *RECORDED)}
+    settings = merge(merge({"observers": DEFAULT_OBSERVERS}, recipe.settings(options, data.spec)), wanted)
     settings["recipe"] = {"name": recipe.name, **options.model_dump(mode="json")}
     settings["data"] = data_config.model_dump()
-    settings["regularizers"] = _regularizers(settings.get("regularizers", {}))
+    if "plugins" in request:  # a run's own config: what it leaves out was left out on purpose
+        settings |= {key: request.get(key, {}) for key in SETS}
+    settings |= {key: _switched(settings.get(key, {})) for key in SETS}
     config = _components(parse(Config, settings), registry)
     return _with_length(config, request, len(data)), data
 
@@ -210,16 +228,18 @@ def _data_request(values: Mapping[str, Any], registry: Registry) -> dict[str, An
     name = str(values["name"])
     if not name or name in registry.all("dataset") or not ("/" in name or os.sep in name or Path(name).is_dir()):
         spec = registry.find("dataset", name)
-        known = [f"data.{key}" for key in (*DataConfig.model_fields, *spec.options.model_fields)]
-        if wrong := [key for key in values if f"data.{key}" not in known]:
-            raise unknown("option", f"data.{wrong[0]}", known)
+        known = [*DataConfig.model_fields, *spec.options.model_fields]
+        if wrong := [key for key in values if key not in known]:
+            raise GanforgeError(f"unknown option 'data.{wrong[0]}'{nearest(wrong[0], known)}")
         parsed = {k: v for k, v in values.items() if k not in DataConfig.model_fields}
         return {**values, **parse(spec.options, parsed, "data").model_dump(mode="json")}
     return _data_request({**values, "name": "folder", "path": str(Path(name).absolute())}, registry)
 
 
-def _regularizers(values: Any) -> Any:
-    """`true` takes a regularizer with its defaults, `false` leaves it out."""
+def _switched(values: Any) -> Any:
+    """`true` takes a regularizer or observer with its defaults, `false` leaves it out; a list is a set of names."""
+    if isinstance(values, list | tuple):
+        values = dict.fromkeys(values, True)
     if not isinstance(values, Mapping):
         return values
     return {name: {} if value is True else value for name, value in values.items() if value is not False}
@@ -228,20 +248,17 @@ def _regularizers(values: Any) -> Any:
 def _components(config: Config, registry: Registry) -> Config:
     """Check every component's options against its spec, fill in their defaults, and note who owns it."""
     filled: dict[str, Any] = {}
-    owners = {"recipe": ("recipe", config.recipe.name), "data": ("dataset", config.data.name)}
     for key in ("architecture", "loss"):
         component: Component = getattr(config, key)
         spec = registry.find(key, component.name)
         filled[key] = Component(name=spec.name, **parse(spec.options, component.values, key).model_dump(mode="json"))
-        owners[key] = (key, spec.name)
-    filled["regularizers"] = {}
-    for name, values in config.regularizers.items():
-        spec = registry.find("regularizer", name)
-        filled["regularizers"][name] = parse(spec.options, values, f"regularizers.{name}").model_dump(mode="json")
-        owners[f"regularizers.{name}"] = ("regularizer", name)
-    for name in config.observers:
-        registry.find("observer", name, "observers")
-    filled["plugins"] = {key: registry.owner(kind, name).distribution for key, (kind, name) in owners.items()}
+    for key, kind in SETS.items():
+        filled[key] = {}
+        for name, values in getattr(config, key).items():
+            spec = registry.find(kind, name)
+            filled[key][name] = parse(spec.options, values, f"{key}.{name}").model_dump(mode="json")
+    parts = {**config.parts(), "data": ("dataset", config.data.name)}
+    filled["plugins"] = {key: registry.owner(kind, name).distribution for key, (kind, name) in parts.items()}
     return config.model_copy(update=filled)
 
 

@@ -81,7 +81,9 @@ class Duel:
     """
 
     def __init__(self, step: Step, critic: str, real: Callable[[], Batch], fake: Callable[[], Tensor]) -> None:
-        self.step, self.critic, self.player, self.draw = step, critic, step.player, step.draw
+        self.step, self.critic = step, critic
+        self.player: Player = step.player
+        self.draw: Draw = step.draw
         self._real, self._fake = real, fake
 
     @cached_property
@@ -147,7 +149,8 @@ class Step(Duel):
     """
 
     def __init__(self, game: Game, player: Player, draw: Draw, clock: Clock) -> None:
-        self.game, self.player, self.draw, self.clock = game, player, draw, clock
+        self.game, self.clock = game, clock
+        self.player, self.draw = player, draw
         super().__init__(self, "discriminator", lambda: game.real(draw, clock), self._make_fake)
         self.weights: dict[str, Mapping[str, Tensor]] = {}
         self.duels: list[Duel] = [self]
@@ -279,14 +282,14 @@ class Game(nn.Module):
         self.config, self.data, self.latent = parts.config, parts.data, parts.config.latent
         self.device = parts.device
         self.networks = nn.ModuleDict(parts.networks._asdict())
-        self.loss = parts.loss
+        self.loss: LossModule = parts.loss
         self.effects = nn.ModuleDict(parts.effects)
         self.players = self.make_players()
         for effect in self.each_effect():
             effect.attach(self)
         self.to(self.device)
         if self.config.machine.channels_last and self.data.kind == "images":
-            self.networks.to(memory_format=torch.channels_last)
+            self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = nn.ModuleDict({name: copy.deepcopy(self.networks[name]) for name in self.averaged})
         self.ema.requires_grad_(False).eval()
         self._averages = [
@@ -320,7 +323,8 @@ class Game(nn.Module):
         """Change a network's stage: the live one and its average together. The stage must be a buffer of the network."""
         for holder in (self.networks, self.ema):
             if network in holder:
-                holder[network].configure(**stage)
+                configure: Callable[..., None] = holder[network].configure  # type: ignore[assignment]
+                configure(**stage)
 
     def reset_optimizer(self, player: str) -> None:
         """Forget a player's moments, where a paper does."""
@@ -345,8 +349,9 @@ class Game(nn.Module):
 
     @torch.no_grad()
     def after_step(self, step: Step) -> None:
-        for module in (self.loss, *self.each_effect()):
-            module.after_step(step)
+        self.loss.after_step(step)
+        for effect in self.each_effect():
+            effect.after_step(step)
 
     @torch.no_grad()
     def average(self, clock: Clock) -> None:

@@ -19,6 +19,7 @@ from ganforge.core import checkpoint, distributed
 from ganforge.core.config import images_per_round
 from ganforge.core.draw import Draw, Stream, hash64
 from ganforge.core.errors import Interrupted, TrainingFailed
+from ganforge.core.files import write_text
 from ganforge.core.game import Clock, Game, Objective, Player
 from ganforge.core.observers import RunInfo, RunObserver
 from ganforge.core.pictures import save_samples
@@ -33,8 +34,7 @@ def play(game: Game, stream: Stream, info: RunInfo, observers: Sequence[RunObser
     """
     config = game.config
     recorder = Recorder(game, stream, info, observers)
-    with _seeded(), _stop_signal() as stop:
-        recorder.start()
+    with _seeded(), _stop_signal() as stop, recorder:
         for round_ in range(info.start, config.steps):
             clock = Clock(round_, config.steps, round_ * images_per_round(config))
             done = round_ + 1
@@ -49,8 +49,7 @@ def play(game: Game, stream: Stream, info: RunInfo, observers: Sequence[RunObser
                 recorder.snapshot(done)
                 recorder.checkpoint(done)
             if stopped and done < config.steps:
-                raise recorder.interrupted(done)
-        recorder.finish("finished")
+                raise Interrupted(f"stopped after round {done}; go on with: ganforge resume {info.directory}")
 
 
 Move = tuple[Objective, torch.Tensor | None]
@@ -109,14 +108,21 @@ class Recorder:
         self.last: Path | None = None
         self.since, self.since_round = time.monotonic(), info.start
 
-    def start(self) -> None:
+    def __enter__(self) -> None:
         if self.writes:
-            self._drop_lines_beyond(self.info.start)
+            self._drop_beyond(self.info.start)
         for observer in self.observers:
             observer.run_started(self.info)
         if self.info.start == 0:
             self.snapshot(0)
         self.since = time.monotonic()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        status = "finished" if error is None else f"failed: {error}"
+        if isinstance(error, Interrupted | KeyboardInterrupt):
+            status = "interrupted"
+        for observer in self.observers:
+            observer.run_finished(status)
 
     def log(self, done: int, moves: Sequence[Move]) -> None:
         """Read the round's figures, stop on non-finite ones, write a line and tell the observers."""
@@ -164,23 +170,24 @@ class Recorder:
     def failed(self, done: int, reason: str) -> TrainingFailed:
         known = checkpoint.available(self.info.directory / "checkpoints")
         good = f"the last good checkpoint is {known[-1]}" if known else "no checkpoint was made before"
-        self.finish(f"failed: {reason} in round {done}")
         return TrainingFailed(f"training stopped in round {done}: {reason}; {good}; try a smaller learning rate")
 
-    def interrupted(self, done: int) -> Interrupted:
-        self.finish("interrupted")
-        return Interrupted(f"stopped after round {done}; go on with: ganforge resume {self.info.directory}")
-
-    def finish(self, status: str) -> None:
-        for observer in self.observers:
-            observer.run_finished(status)
-
-    def _drop_lines_beyond(self, start: int) -> None:
-        """What was logged after the checkpoint we resume from will be logged again."""
+    def _drop_beyond(self, start: int) -> None:
+        """What was written after the checkpoint we resume from will be written again."""
+        for picture in (self.info.directory / "samples").glob("*.png"):
+            if picture.stem.isdigit() and int(picture.stem) > start:
+                picture.unlink()
         path = self.info.directory / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["round"] <= start]
-        path.write_text("".join(kept), encoding="utf-8")
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        write_text(path, "".join(line + "\n" for line in lines if 0 < _round_of(line) <= start))
+
+
+def _round_of(line: str) -> int:
+    """The round of a line of metrics.jsonl; 0 for one a crash cut off."""
+    try:
+        return int(json.loads(line)["round"])
+    except (ValueError, KeyError, TypeError):
+        return 0
 
 
 def _spread(samples: torch.Tensor) -> torch.Tensor:

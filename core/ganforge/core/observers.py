@@ -11,7 +11,8 @@ from ganforge.core.data import DataSpec
 from ganforge.core.specs import Reading
 
 Record = Mapping[str, float]
-"""One line of metrics.jsonl: `round`, `images`, `epoch`, `seconds`, `images_per_second`, `d_real`, `d_fake`,
+"""One line of metrics.jsonl: `round`, `images`, `epoch`, `seconds` since the line before,
+`images_per_second`, `d_real`, `d_fake`,
 `diversity` (spread of the fakes over that of the reals; 0 is one picture), and `loss/PLAYER`,
 `gradient_norm/PLAYER`, `penalty/REGULARIZER` for each player and penalty."""
 

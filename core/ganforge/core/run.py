@@ -30,10 +30,11 @@ log = logging.getLogger("ganforge")
 
 
 class Run:
-    """A run directory that exists."""
+    """A run directory that exists. `data` is what its networks were built for; `round` how far it got."""
 
-    def __init__(self, directory: Path, config: Config, data: DataSpec, registry: Registry) -> None:
+    def __init__(self, directory: Path, config: Config, data: DataSpec, fingerprint: str, registry: Registry) -> None:
         self.directory, self.config, self.data, self.registry = directory, config, data, registry
+        self.fingerprint, self.round = fingerprint, 0
 
     @classmethod
     def load(cls, directory: str | Path, *, registry: Registry | None = None) -> Run:
@@ -45,9 +46,10 @@ class Run:
         directory = Path(directory)
         if not (directory / "config.toml").is_file():
             raise GanforgeError(f"{directory} is not a run directory: it has no config.toml")
-        values = read_toml(directory / "config.toml")
-        data = parse(DataSpec, values.pop("data_spec", {}), f"{directory / 'config.toml'}: data_spec")
-        run = cls(directory, parse(Config, values, str(directory / "config.toml")), data, registry or default_registry())
+        where, values = directory / "config.toml", read_toml(directory / "config.toml")
+        data = parse(DataSpec, values.pop("data_spec", {}), f"{where}: data_spec")
+        fingerprint = str(values.pop("data_fingerprint", ""))
+        run = cls(directory, parse(Config, values, str(where)), data, fingerprint, registry or default_registry())
         run._check_plugins()
         return run
 
@@ -69,8 +71,6 @@ class Run:
         self.round = checkpoint.load(game, self.checkpoints[-1])
         return game
 
-    round = 0
-
     def sample(
         self, n: int, seed: int = 0, *, start: int = 0, truncation: float | None = None, labels: np.ndarray | None = None
     ) -> np.ndarray:
@@ -79,15 +79,12 @@ class Run:
         return self.game.sample(latents, labels)
 
     def save_config(self) -> None:
-        values = self.config.model_dump(mode="json", exclude_none=True)
-        text = tomli_w.dumps({**values, "data_spec": self.data.model_dump(mode="json")})
+        recorded = {"data_fingerprint": self.fingerprint, "data_spec": self.data.model_dump(mode="json")}
+        text = tomli_w.dumps({**self.config.model_dump(mode="json", exclude_none=True), **recorded})
         write_text(self.directory / "config.toml", text)
 
     def _check_plugins(self) -> None:
-        parts = {"recipe": ("recipe", self.config.recipe.name), "data": ("dataset", self.config.data.name)}
-        parts |= {key: (key, getattr(self.config, key).name) for key in ("architecture", "loss")}
-        parts |= {f"regularizers.{name}": ("regularizer", name) for name in self.config.regularizers}
-        for key, (kind, name) in parts.items():
+        for key, (kind, name) in self.config.parts().items():
             if name not in self.registry.all(kind):
                 owner = self.config.plugins.get(key, "an unknown plugin")
                 remedy = f"load it with --plugin {owner}" if owner.endswith(".py") else "which is not installed here"
@@ -120,7 +117,7 @@ def train(
     directory = Path(distributed.same_text(str(out or _new_name(config))))
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())) and distributed.rank() == 0:
         raise GanforgeError(f"{directory} exists already: go on with `ganforge resume {directory}` or give another --out")
-    run = Run(directory, config, data.spec, registry)
+    run = Run(directory, config, data.spec, data.fingerprint, registry)
     if distributed.rank() == 0:
         run.save_config()
     return _play(run, game, data, 0, observers)
@@ -151,6 +148,8 @@ def resume(
     data = load_data(run.config.data, run.registry)
     if data.spec != run.data:
         raise GanforgeError(f"the data of {run.directory} was {run.data}; what is there now is {data.spec}")
+    if data.fingerprint != run.fingerprint:
+        log.warning("the data of %s has changed since it was trained: it will not go on as if it had never stopped", directory)
     if steps is not None and distributed.rank() == 0:
         run.save_config()
     return _play(run, game, data, start, observers)
@@ -210,8 +209,7 @@ def _play(run: Run, game: Game, data: Data, start: int, observers: Sequence[RunO
     config, registry = run.config, run.registry
     reading = registry.find("loss", config.loss.name).reading
     info = RunInfo(run.directory, config, data.spec, len(data), reading, start)
-    specs = [registry.find("observer", name) for name in config.observers]
-    chosen = [spec.build(spec.options()) for spec in specs] if distributed.rank() == 0 else []
+    chosen = [_build(registry, "observer", name, values) for name, values in config.observers.items()]
     stream = Stream(data, config.seed, flip=config.data.flip, channels_last=config.machine.channels_last)
     play(game, stream, info, [*chosen, *observers])
     run.__dict__["game"], run.round = game, config.steps

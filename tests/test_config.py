@@ -1,0 +1,118 @@
+"""A request becomes a complete config, in layers, and whatever is wrong is named by its key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from ganforge.core import GanforgeError
+from ganforge.core.config import merge, parse_settings, read_toml, resolve
+from ganforge.core.registry import Registry
+from ganforge.plugins.builtin import BUILTIN
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry(files=[tiny.FILE], fallback=BUILTIN)
+
+
+def resolved(registry: Registry, **changes: Any) -> Any:
+    return resolve(tiny.request(**changes), registry)[0]
+
+
+def test_settings_are_toml_or_plain_words() -> None:
+    settings = ["generator.lr=1e-4", "loss=hinge", "generator.betas=[0, 0.9]", "data.flip=true", "seed=3"]
+    assert parse_settings(settings) == {
+        "generator": {"lr": 1e-4, "betas": [0, 0.9]},
+        "loss": {"name": "hinge"},
+        "data": {"flip": True},
+        "seed": 3,
+    }
+
+
+@pytest.mark.parametrize("setting", ["lr", "=3", ".lr=3", "a..b=1"])
+def test_a_malformed_setting_is_named(setting: str) -> None:
+    with pytest.raises(GanforgeError, match="--set takes key=value"):
+        parse_settings([setting])
+
+
+def test_another_component_drops_the_old_ones_options() -> None:
+    base = {"loss": {"name": "a", "weight": 3}, "latent": {"name": "normal", "dim": 5}}
+    assert merge(base, {"loss": "b"})["loss"] == {"name": "b"}
+    assert merge(base, {"loss": "a"})["loss"] == {"name": "a", "weight": 3}
+    assert merge(base, {"loss": {"weight": 4}})["loss"] == {"name": "a", "weight": 4}
+    assert merge(base, {"latent": "uniform"})["latent"] == {"name": "uniform", "dim": 5}
+
+
+def test_the_resolved_config_holds_every_default_and_the_owners(registry: Registry) -> None:
+    config = resolved(registry, architecture={"norm": True})
+    assert config.architecture.model_dump() == {"name": "tiny", "dropout": 0.0, "norm": True}
+    assert config.data.model_dump()["classes"] == 0
+    assert config.plugins["architecture"] == str(tiny.FILE)
+
+
+def test_a_resolved_config_resolves_to_itself(registry: Registry) -> None:
+    config = resolved(registry, regularizers={"instance-noise": True})
+    again, _ = resolve(config.model_dump(mode="json"), registry)
+    assert again == config
+
+
+def test_regularizers_switch_on_and_off(registry: Registry) -> None:
+    assert "instance-noise" in resolved(registry, regularizers={"instance-noise": True}).regularizers
+    assert resolved(registry, regularizers={"instance-noise": False}).regularizers == {}
+
+
+def test_lengths(registry: Registry) -> None:
+    wanted = tiny.request()
+    del wanted["steps"]
+
+    def steps(**length: Any) -> int:
+        return resolve({**wanted, **length}, registry)[0].steps
+
+    assert steps(epochs=2) == 12  # 24 pictures, batches of 4
+    assert steps(images=9) == 3
+    assert steps(epochs=2, discriminator={"moves": 3}) == 4
+    with pytest.raises(GanforgeError, match="give one of steps, epochs and images, not epochs and images"):
+        steps(epochs=1, images=5)
+    with pytest.raises(GanforgeError, match="option 'epochs': must be a positive number, not -1"):
+        steps(epochs=-1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"generator": {"lr": -1}}, r"option 'generator.lr': input should be greater than 0, not -1"),
+        ({"generator": {"lr": "fast"}}, r"option 'generator.lr': input should be a valid number.*not 'fast'"),
+        ({"generator": {"rate": 1}}, r"unknown option 'generator.rate'"),
+        ({"generatr": {"lr": 1}}, r"unknown option 'generatr'; did you mean 'generator'"),
+        ({"architecture": {"norms": 1}}, r"unknown option 'architecture.norms'; did you mean 'norm'"),
+        ({"regularizers": {"instance-nose": True}}, r"unknown regularizer 'instance-nose'; did you mean 'instance-noise'"),
+        ({"regularizers": {"instance-noise": {"sigm": 1}}}, r"unknown option 'regularizers.instance-noise.sigm'"),
+        ({"loss": "hinges"}, r"unknown loss 'hinges'; did you mean 'hinge'"),
+        ({"recipe": "dcgann"}, r"unknown recipe 'dcgann'; did you mean 'dcgan'"),
+        ({"data": "digit"}, r"unknown dataset 'digit'; did you mean 'digits'"),
+        ({"data": {"name": "tiny-pictures", "m": 3}}, r"unknown option 'data.m'"),
+        ({"observers": ["reports"]}, r"unknown observer 'reports'; did you mean 'report'"),
+        ({"steps": float("nan")}, r"option 'steps'"),
+    ],
+)
+def test_mistakes_are_named(registry: Registry, changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(GanforgeError, match=sentence):
+        resolved(registry, **changes)
+
+
+@pytest.mark.parametrize("missing", ["recipe", "data"])
+def test_what_is_missing_is_named(registry: Registry, missing: str) -> None:
+    wanted = {k: v for k, v in tiny.request().items() if k != missing}
+    with pytest.raises(GanforgeError, match=f"a training needs a {missing}"):
+        resolve(wanted, registry)
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(GanforgeError, match=r"cannot read config file .*none.toml: No such file"):
+        read_toml(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("steps = = 3")
+    with pytest.raises(GanforgeError, match=r"bad.toml is not TOML"):
+        read_toml(tmp_path / "bad.toml")

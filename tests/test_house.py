@@ -1,0 +1,41 @@
+"""The house rules no linter knows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from ganforge.cli.main import make_app
+from ganforge.core.registry import Registry
+
+ROOT = Path(__file__).parent.parent
+ROOTS = ["core", "plugins", "export", "serve", "cli"]
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_the_namespace_has_no_init(root: str) -> None:
+    assert not (ROOT / root / "ganforge" / "__init__.py").exists()
+    assert (ROOT / root / "ganforge" / root / "py.typed").exists()
+
+
+def test_core_knows_no_gan_by_name(registry: Registry) -> None:
+    text = "\n".join(path.read_text() for path in sorted((ROOT / "core").rglob("*.py"))).lower()
+    named = [name for name in registry.all("recipe") if re.search(rf"\b{re.escape(name)}\b", text)]
+    assert named == []
+
+
+def test_every_hook_is_documented() -> None:
+    specs = (ROOT / "core/ganforge/core/hookspecs.py").read_text()
+    page = (ROOT / "docs/plugins.md").read_text()
+    for hook in re.findall(r"def (ganforge_\w+)", specs):
+        assert hook in page, hook
+
+
+def test_every_command_in_the_readme_exists() -> None:
+    app = make_app()
+    known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    known |= {group.name for group in app.registered_groups}
+    named = set(re.findall(r"^\s*ganforge ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert named
+    assert named <= known

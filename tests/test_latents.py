@@ -1,0 +1,85 @@
+"""One seed, one picture: latents are a pure function of (seed, index), whatever the batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from ganforge.core import GanforgeError, Latent
+from ganforge.core.latents import normals, picture_seeds, uniforms
+from ganforge.core.options import parse
+from scipy import stats
+
+PINNED_SEEDS = [6242577176641222892, 3564582078262261950, 2810867397614252690]
+PINNED_LATENT = [0.8014733, -1.9379495, -1.2407855, -0.1273165]
+
+
+@pytest.mark.parametrize("name", ["normal", "uniform", "truncated-normal"])
+def test_any_split_into_batches_gives_the_same_latents(name: str) -> None:
+    latent = Latent(name=name, dim=7, categorical=(3, 2), continuous=2)
+    whole = latent.sample(5, 50)
+    parts = np.concatenate([latent.sample(5, 13), latent.sample(5, 37, start=13)])
+    assert whole.dtype == np.float32
+    assert whole.shape == (50, 14)
+    np.testing.assert_array_equal(whole, parts)
+    assert not np.array_equal(whole, latent.sample(6, 50))
+
+
+def test_pinned_values_so_that_files_sampled_today_look_the_same_tomorrow() -> None:
+    assert picture_seeds(1, 3).tolist() == PINNED_SEEDS
+    np.testing.assert_allclose(Latent(dim=4).sample(1, 1)[0], PINNED_LATENT, atol=1e-6)
+
+
+def test_distributions_are_what_they_say() -> None:
+    seeds = picture_seeds(3, 4000)
+    assert stats.kstest(uniforms(seeds, 25).ravel(), "uniform").pvalue > 0.01
+    z = normals(seeds, 25)
+    assert stats.kstest(z.ravel(), "norm").pvalue > 0.01
+    assert np.abs(np.corrcoef(z.T) - np.eye(25)).max() < 0.08
+    bounded = Latent(name="truncated-normal", dim=25, truncation=1.0).sample(3, 4000)
+    assert stats.kstest(bounded.ravel(), stats.truncnorm(-1, 1).cdf).pvalue > 0.01
+    assert np.abs(Latent(dim=10).sample(0, 500, truncation=0.5)).max() <= 0.5
+
+
+def test_truncation_leaves_what_was_inside_untouched() -> None:
+    free, bounded = Latent(dim=20).sample(1, 100), Latent(dim=20).sample(1, 100, truncation=1.0)
+    inside = np.abs(free) <= 1
+    np.testing.assert_array_equal(free[inside], bounded[inside])
+
+
+def test_codes_are_one_hot_and_bounded_and_move_no_z() -> None:
+    latent = Latent(dim=4, categorical=(10,), continuous=2)
+    drawn = latent.sample(0, 5000)
+    one_hot, continuous = drawn[:, 4:14], drawn[:, 14:]
+    assert set(np.unique(one_hot)) == {0, 1}
+    np.testing.assert_array_equal(one_hot.sum(1), 1)
+    assert stats.chisquare(one_hot.sum(0)).pvalue > 0.01
+    assert np.abs(continuous).max() <= 1
+    np.testing.assert_array_equal(drawn[:, :4], Latent(dim=4).sample(0, 5000))
+
+
+@pytest.mark.parametrize("seed", [0, 1, -1, 2**31, 2**62, 2**63 - 1])
+def test_any_int64_is_a_seed(seed: int) -> None:
+    z = Latent(dim=3).sample(seed, 2)
+    assert np.isfinite(z).all()
+
+
+def test_the_hash_is_the_same_in_torch() -> None:
+    """The exported graph will hash seeds with torch's integer operators: they must agree bit for bit."""
+
+    def mix(x: torch.Tensor) -> torch.Tensor:
+        x = x & 0xFFFFFFFF
+        x = ((x ^ (x >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
+        x = ((x ^ (x >> 15)) * 0x846CA68B) & 0xFFFFFFFF
+        return x ^ (x >> 16)
+
+    seeds = picture_seeds(11, 64)
+    s = torch.from_numpy(seeds)
+    key = mix(mix((s & 0xFFFFFFFF) ^ mix(((s >> 32) & 0xFFFFFFFF) ^ 0x9E3779B9)) + 0)[:, None]
+    words = mix(mix(key ^ torch.arange(9)[None]) + key)
+    np.testing.assert_array_equal((words.double() / 2.0**32).numpy(), uniforms(seeds, 9))
+
+
+def test_bad_latents_are_named() -> None:
+    with pytest.raises(GanforgeError, match=r"option 'latent.dim': input should be greater than or equal to 1, not 0"):
+        parse(Latent, {"dim": 0}, "latent")

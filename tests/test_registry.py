@@ -1,0 +1,151 @@
+"""Plugins are found, and every way in which one can be wrong is said in a sentence that names it."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import tiny
+from ganforge.core import GanforgeError
+from ganforge.core import registry as registry_module
+from ganforge.core.registry import Registry
+from ganforge.plugins.builtin import BUILTIN
+
+ROOT = Path(__file__).parent.parent
+
+
+class Distribution:
+    """What importlib.metadata gives for an installed stranger."""
+
+    name, version = "stranger-gan", "2.0"
+
+
+def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, source: str) -> None:
+    """Make a module and pretend a distribution declares it as an entry point."""
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    entry = EntryPoint(name.replace("_", "-"), name, "ganforge")
+    monkeypatch.setattr(registry_module, "entry_points", lambda group: [entry])
+    monkeypatch.setattr(EntryPoint, "dist", Distribution(), raising=False)
+
+
+GOOD = """
+from ganforge.core import Recipe, hookimpl
+
+@hookimpl
+def ganforge_recipes():
+    return [Recipe(name="strange", summary="", settings=lambda options, data: {})]
+"""
+
+
+def test_the_fallback_list_is_the_one_in_pyproject() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["ganforge"]
+    assert declared == BUILTIN
+
+
+def test_every_builtin_loads(registry: Registry) -> None:
+    assert [plugin for plugin in registry.plugins if plugin.problem] == []
+    assert {plugin.name for plugin in registry.plugins} == set(BUILTIN)
+
+
+def test_a_stranger_is_found_and_owned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, "strange_gan", GOOD)
+    registry = Registry()
+    assert registry.find("recipe", "strange").name == "strange"
+    assert str(registry.owner("recipe", "strange")) == "plugin 'strange-gan' (from stranger-gan 2.0)"
+
+
+@pytest.mark.parametrize("switch", ["1", "all", "strange-gan", "other, strange-gan"])
+def test_strangers_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, switch: str) -> None:
+    install(monkeypatch, tmp_path, "strange_gan", GOOD)
+    monkeypatch.setenv("GANFORGE_DISABLE_PLUGINS", switch)
+    registry = Registry(fallback={"dcgan": BUILTIN["dcgan"]})
+    assert list(registry.all("recipe")) == ["dcgan"]
+    (off,) = [plugin for plugin in registry.plugins if plugin.problem]
+    assert (off.name, off.problem) == ("strange-gan", "switched off by GANFORGE_DISABLE_PLUGINS")
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import no_such_module_at_all", "ModuleNotFoundError: No module named 'no_such_module_at_all'"),
+        ("raise RuntimeError('out of luck')", "RuntimeError: out of luck"),
+        (GOOD.replace("return [", "return 1 / 0; ["), "ZeroDivisionError: division by zero"),
+    ],
+    ids=["import", "raise", "hook"],
+)
+def test_a_broken_plugin_is_reported_and_the_rest_works(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str, reason: str
+) -> None:
+    install(monkeypatch, tmp_path, "strange_gan", source)
+    registry = Registry(fallback={"dcgan": BUILTIN["dcgan"]})
+    (broken,) = [plugin for plugin in registry.plugins if plugin.problem]
+    assert (broken.name, broken.distribution, broken.problem) == ("strange-gan", "stranger-gan 2.0", reason)
+    assert "dcgan" in registry.all("recipe")
+    with pytest.raises(GanforgeError, match="unknown recipe 'strange'.*'strange-gan' .from stranger-gan 2.0. failed to load"):
+        registry.find("recipe", "strange")
+
+
+def test_a_clash_of_names_names_both_owners(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, "strange_gan", GOOD.replace("strange", "dcgan"))
+    with pytest.raises(GanforgeError) as error:
+        Registry(fallback={"dcgan": BUILTIN["dcgan"]})
+    assert "two plugins register the recipe 'dcgan'" in str(error.value)
+    assert "'strange-gan' (from stranger-gan 2.0)" in str(error.value)
+    assert "'dcgan' (from ganforge source tree)" in str(error.value)
+
+
+def test_a_misspelt_hook_is_an_error_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, "strange_gan", GOOD.replace("ganforge_recipes", "ganforge_recipies"))
+    with pytest.raises(GanforgeError) as error:
+        Registry()
+    assert "unknown hook 'ganforge_recipies' in plugin 'strange-gan' (from stranger-gan 2.0)" in str(error.value)
+    assert "did you mean 'ganforge_recipes'" in str(error.value)
+
+
+def test_a_hook_with_a_wrong_argument_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, "strange_gan", GOOD.replace("recipes()", "recipes(what)"))
+    with pytest.raises(GanforgeError, match="'strange-gan' .from stranger-gan 2.0. cannot be registered"):
+        Registry()
+
+
+def test_a_single_file_is_a_plugin(tmp_path: Path) -> None:
+    registry = Registry(files=[tiny.FILE], fallback=BUILTIN)
+    assert registry.owner("recipe", "tiny").distribution == str(tiny.FILE)
+    with pytest.raises(GanforgeError, match=r"no plugin file .*missing\.py"):
+        Registry(files=[tmp_path / "missing.py"])
+    (tmp_path / "bad.py").write_text("x = = 1")
+    with pytest.raises(GanforgeError, match=r"bad\.py failed to import: SyntaxError"):
+        Registry(files=[tmp_path / "bad.py"])
+
+
+def test_unknown_names_come_with_the_nearest(registry: Registry) -> None:
+    with pytest.raises(GanforgeError, match=r"unknown recipe 'dcgann'; did you mean 'dcgan'"):
+        registry.find("recipe", "dcgann")
+
+
+def test_every_spec_tells_what_it_is(registry: Registry) -> None:
+    for kind in registry_module.KINDS:
+        for name, spec in registry.all(kind).items():
+            assert spec.summary, (kind, name)
+            assert spec.options.__doc__, (kind, name)
+    for name, spec in registry.all("recipe").items():
+        assert spec.paper, name
+
+
+def test_commands_of_plugins_are_added(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source = """
+from ganforge.core import hookimpl
+
+@hookimpl
+def ganforge_commands(app):
+    app.append("mine")
+"""
+    install(monkeypatch, tmp_path, "strange_gan", source)
+    app: list[str] = []
+    Registry().add_commands(app)
+    assert app == ["mine"]
