@@ -55,10 +55,11 @@ def test_a_file_gives_its_run_s_pictures(pictures: tuple[Run, Path, Model]) -> N
     run, _, model = pictures
     given = model.sample(70, seed=3)
     assert given.shape == (70, 16, 16, 3)
+    assert given.std(axis=0).mean() > 3, "the pictures are too alike for this test to mean anything"
     assert_same_pictures(given, to_pixels(run.sample(70, 3)))
     assert_same_pictures(model.sample(9, seed=3, truncation=0.5), to_pixels(run.sample(9, 3, truncation=0.5)))
-    assert (model.sample(9, seed=3, truncation=0.5) != given[:9]).any()
-    assert (model.sample(9, seed=4) != given[:9]).any()
+    for other in (model.sample(9, seed=3, truncation=0.5), model.sample(9, seed=4)):
+        assert (other != given[:9]).mean() > 0.5
 
 
 def test_a_file_gives_its_run_s_points(points: tuple[Run, Path, Model]) -> None:
@@ -83,7 +84,7 @@ def test_a_label_is_a_name_or_a_number(labelled: tuple[Run, Path, Model]) -> Non
     assert_same_pictures(owls, to_pixels(run.sample(4, 3, labels=np.full(4, 2))))
     assert_same_pictures(model.sample(4, seed=3, label=2), owls)
     assert_same_pictures(model.sample(4, seed=3, label="2"), owls)
-    assert (model.sample(4, seed=3, label="cat") != owls).any()
+    assert (model.sample(4, seed=3, label="cat") != owls).mean() > 0.5
 
 
 def test_without_a_label_the_classes_come_in_turn(labelled: tuple[Run, Path, Model]) -> None:
