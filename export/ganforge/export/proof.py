@@ -8,7 +8,7 @@ import torch
 
 from ganforge.core.card import Card, Parity
 from ganforge.core.errors import GanforgeError
-from ganforge.core.runtime import Session
+from ganforge.serve.runtime import Session
 from ganforge.export.graph import Frozen
 
 BATCHES = (1, 2, 7, 16)

@@ -9,7 +9,7 @@ import numpy as np
 from ganforge.core.card import Card
 from ganforge.core.errors import GanforgeError, unknown
 from ganforge.core.pictures import to_pixels
-from ganforge.core.runtime import Session
+from ganforge.serve.runtime import Session
 
 _ROLES = {"z", "codes", "label"}
 
