@@ -11,9 +11,9 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from ganforge.cli.common import Json, names, paper_link, print_json, print_table
-from ganforge.core.config import Config, merge, resolve
+from ganforge.core.config import SETS, Config, merge, resolve
 from ganforge.core.data import DataSpec
-from ganforge.core.options import describe
+from ganforge.core.options import describe, parse
 from ganforge.core.registry import Registry, default_registry
 from ganforge.core.specs import Recipe, Spec
 
@@ -95,9 +95,9 @@ def settings(values: Mapping[str, Any], registry: Registry) -> Iterator[Setting]
     for key, (type_, default, meaning) in described.items():
         model = Config.model_fields[key].annotation
         given = values.get(key, default)
-        if key == "regularizers":
+        if key in SETS:
             for name, chosen in given.items():
-                yield from _part(f"{key}.{name}", registry.find("regularizer", name), chosen)
+                yield from _part(f"{key}.{name}", registry.find(SETS[key], name), chosen)
         elif key in ("architecture", "loss", "recipe"):
             yield from _part(key, registry.find(key, given["name"]), given, value=given["name"])
         elif isinstance(model, type) and issubclass(model, BaseModel):
@@ -110,15 +110,20 @@ def settings(values: Mapping[str, Any], registry: Registry) -> Iterator[Setting]
 
 def _part(key: str, spec: Spec[Any], given: Any, value: Any = True) -> Iterator[Setting]:
     yield Setting(key, value, "name" if isinstance(value, str) else "boolean", spec.summary)
-    yield from _options(key, spec.options, given)
+    given = given if isinstance(given, Mapping) else {}
+    options = {name: option for name, option in given.items() if name != "name"}
+    yield from _options(key, spec.options, parse(spec.options, options, key))
 
 
 def _options(prefix: str, model: type[BaseModel], given: Any) -> Iterator[Setting]:
-    values = (
-        given.model_dump() if isinstance(given, BaseModel) else given if isinstance(given, Mapping) else {}
-    )
+    values = given.model_dump() if isinstance(given, BaseModel) else given
     for name, type_, default, meaning in describe(model):
-        yield Setting(f"{prefix}.{name}", values.get(name, default), type_, meaning)
+        key, value = f"{prefix}.{name}", values.get(name, default)
+        nested = model.model_fields[name].annotation
+        if isinstance(nested, type) and issubclass(nested, BaseModel):
+            yield from _options(key, nested, value)
+        else:
+            yield Setting(key, value, type_, meaning)
 
 
 def _text(value: Any) -> str:

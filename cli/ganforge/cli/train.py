@@ -78,18 +78,11 @@ def train(
 
 def request(config: Path | None, flags: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
     """What is asked for: the file's settings, the flags on them, `--set` on both."""
-    layers = [read_config(config) if config else {}, _given(flags), parse_settings(settings)]
+    layers = [read_toml(config) if config else {}, _given(flags), parse_settings(settings)]
     result: dict[str, Any] = {}
     for layer in layers:
         result = merge(_without_length(result) if _lengths(layer) else result, layer)
     return result
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A user's file, or a run's own config.toml, which also notes what the data looked like."""
-    values = read_toml(path)
-    values.pop("data_spec", None)
-    return values
 
 
 def play(wanted: Mapping[str, Any], out: Path | None) -> None:
