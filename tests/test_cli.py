@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import tiny
-from command import TINY, TRAIN_TINY, done
+from command import TINY, TRAIN_TINY, done, ganforge
 from PIL import Image
 
 from ganforge.cli.main import main
@@ -234,6 +234,9 @@ def test_version_and_help() -> None:
     for command in ("train", "resume", "sample", "export", "recipes", "plugins", "datasets", "doctor"):
         assert command in done("--help").out
         assert done(command, "--help").out
+    groups = ganforge("recipes")
+    assert (groups.code, groups.out) == (2, "")
+    assert groups.err == done("recipes", "--help").out
 
 
 def test_shell_completion_knows_the_names(

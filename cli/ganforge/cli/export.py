@@ -14,7 +14,10 @@ def export(
     directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run that `ganforge train` made.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("model.onnx"),
 ) -> None:
-    """Write a run's generator as one ONNX file, proved equal to it before it is called done."""
+    """Write a run's generator as one ONNX file.
+
+    The file is proved to give what the run gives before it is written.
+    """
     from ganforge.export import export as export_
 
     card = export_(open_run(directory), out)

@@ -62,7 +62,7 @@ def show(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """One recipe's complete settings, with the key that `train --set` takes for each."""
+    """One recipe's complete settings, by the keys of `train --set`."""
     registry = default_registry()
     recipe: Recipe[Any] = registry.find("recipe", name)
     rows = list(settings(_values(recipe, data, resolution, registry), registry))

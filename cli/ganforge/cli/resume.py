@@ -12,7 +12,10 @@ def resume(
     directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run that `ganforge train` made.")],
     steps: Annotated[int | None, typer.Option(help="The new total of rounds.")] = None,
 ) -> None:
-    """Go on with a run from its last checkpoint, to the same weights as if it had never stopped."""
+    """Go on with a run from its last checkpoint.
+
+    It ends with the weights of a run that never stopped; before the first checkpoint it starts again.
+    """
     from ganforge.cli.progress import Progress, print_results
     from ganforge.core import resume as resume_
 

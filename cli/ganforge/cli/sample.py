@@ -33,7 +33,9 @@ def sample(
         Path, typer.Option("--out", "-o", help="A .png for a grid, or a new folder for single pictures.")
     ] = Path("samples.png"),
 ) -> None:
-    """Draw samples: a grid in one picture, or single pictures in a folder; points as a scatter plot.
+    """Draw samples from a run or a file.
+
+    Images become a grid in one picture, or single pictures in a folder; points become a scatter plot.
 
     Example: ganforge sample model.onnx --n 64 --seed 1 -o grid.png
     """

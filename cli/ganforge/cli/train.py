@@ -11,8 +11,6 @@ import typer
 from ganforge.cli.common import names
 from ganforge.core.config import LENGTHS, merge, parse_settings, read_toml
 
-LENGTH, MACHINE = "Length (one of)", "Machine"
-
 
 def train(
     recipe: Annotated[
@@ -27,11 +25,9 @@ def train(
         Path | None,
         typer.Option("--out", "-o", help="The run directory.", show_default="runs/RECIPE-DATA-XXXX"),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Rounds to play.", rich_help_panel=LENGTH)] = None,
-    epochs: Annotated[
-        float | None, typer.Option(help="Passes over the data.", rich_help_panel=LENGTH)
-    ] = None,
-    images: Annotated[int | None, typer.Option(help="Real images to show.", rich_help_panel=LENGTH)] = None,
+    steps: Annotated[int | None, typer.Option(help="Rounds to play; or say it in epochs or images.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the data.")] = None,
+    images: Annotated[int | None, typer.Option(help="Real images to show.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images in a batch, over all processes.")] = None,
     resolution: Annotated[int | None, typer.Option(help="Side of the square pictures.")] = None,
     seed: Annotated[int | None, typer.Option(help="Everything random follows from it.")] = None,
@@ -48,14 +44,10 @@ def train(
     ] = None,
     data_root: Annotated[str | None, typer.Option(help="Folder where downloaded data sets lie.")] = None,
     download: Annotated[bool | None, typer.Option(help="Download the data set if it is missing.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.", rich_help_panel=MACHINE)] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="fp32, bf16 or fp16.", rich_help_panel=MACHINE)
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.", rich_help_panel=MACHINE)] = None,
-    compile: Annotated[
-        bool | None, typer.Option(help="Compile the networks.", rich_help_panel=MACHINE)
-    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    compile: Annotated[bool | None, typer.Option(help="Compile the networks.")] = None,
 ) -> None:
     """Train a recipe on a data set.
 

@@ -206,10 +206,7 @@ def resolve(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Dat
     if data_config.flip and data.spec.kind != "images":
         raise GanforgeError(f"option 'data.flip': mirrors pictures, and '{data_config.name}' has {data.spec}")
     wanted = {k: v for k, v in request.items() if k not in (*LENGTHS, *RECORDED)}
-    # A run's own config.toml is complete: what it left out of its recipe must not come back.
-    complete = "data_spec" in request
-    base = {} if complete else merge({"observers": DEFAULT_OBSERVERS}, recipe.settings(options, data.spec))
-    settings = merge(base, wanted)
+    settings = merge(merge({"observers": DEFAULT_OBSERVERS}, recipe.settings(options, data.spec)), wanted)
     settings["recipe"] = {"name": recipe.name, **options.model_dump(mode="json")}
     settings["data"] = data_config.model_dump()
     if "plugins" in request:  # a run's own config: what it leaves out was left out on purpose
