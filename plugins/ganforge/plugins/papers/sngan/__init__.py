@@ -83,7 +83,7 @@ IMAGES: dict[str, Any] = {
 }
 
 # The paper has no points in the plane: these are measured.
-POINTS_ADAM = {"optimizer": "adam", "lr": 1e-3, "betas": (0.5, 0.999), "lr_decay": "linear"}
+POINTS_ADAM = {"optimizer": "adam", "lr": 1e-3, "betas": (0.0, 0.9), "lr_decay": "linear"}
 POINTS: dict[str, Any] = {
     "architecture": "mlp",
     "latent": {"name": "normal", "dim": 2},

@@ -40,14 +40,14 @@ class SpectralNorm(nn.Module):
 
     def sigma(self, weight: Tensor) -> Tensor:
         """The spectral norm, a scalar in fp32, differentiable in the weight; v is a constant."""
-        return torch.mv(self.matrix(weight), normalize(self.v, dim=0)).norm().clamp_min(1e-12)
+        return (self.matrix(weight) @ normalize(self.v, dim=0)).norm().clamp_min(1e-12)
 
     @torch.no_grad()
     def iterate(self, weight: Tensor, times: int) -> None:
         """Power iteration, v ← WᵀWv / ‖WᵀWv‖; the small shift keeps v where W is all zeros."""
         matrix, v = self.matrix(weight), self.v
         for _ in range(times):
-            v = normalize(torch.mv(matrix.T, torch.mv(matrix, v)) + 1e-12 * v, dim=0, eps=1e-30)
+            v = normalize(matrix.T @ (matrix @ v) + 1e-12 * v, dim=0, eps=1e-30)
         self.v.copy_(v)
 
     def matrix(self, weight: Tensor) -> Tensor:
