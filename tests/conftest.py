@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+
 from ganforge.core.registry import Registry, set_default_registry
 from ganforge.plugins.builtin import BUILTIN
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import tiny
+
 from ganforge.core import GanforgeError
 from ganforge.core.config import merge, parse_settings, read_toml, resolve
 from ganforge.core.registry import Registry
@@ -88,7 +89,10 @@ def test_lengths(registry: Registry) -> None:
         ({"generator": {"rate": 1}}, r"unknown option 'generator.rate'"),
         ({"generatr": {"lr": 1}}, r"unknown option 'generatr'; did you mean 'generator'"),
         ({"architecture": {"norms": 1}}, r"unknown option 'architecture.norms'; did you mean 'norm'"),
-        ({"regularizers": {"instance-nose": True}}, r"unknown regularizer 'instance-nose'; did you mean 'instance-noise'"),
+        (
+            {"regularizers": {"instance-nose": True}},
+            r"unknown regularizer 'instance-nose'; did you mean 'instance-noise'",
+        ),
         ({"regularizers": {"instance-noise": {"sigm": 1}}}, r"unknown option 'regularizers.instance-noise.sigm'"),
         ({"loss": "hinges"}, r"unknown loss 'hinges'; did you mean 'hinge'"),
         ({"recipe": "dcgann"}, r"unknown recipe 'dcgann'; did you mean 'dcgan'"),

@@ -187,7 +187,7 @@ def test_points_have_no_resolution(registry: Registry) -> None:
     ("values", "sentence"),
     [
         ({"sigma": -1}, "option 'data.sigma': input should be greater than 0, not -1"),
-        ({"mode": 3}, "unknown option 'data.mode'; did you mean 'data.modes'"),
+        ({"mode": 3}, "unknown option 'data.mode'; did you mean 'modes'"),
     ],
 )
 def test_wrong_options_name_their_key(registry: Registry, values: dict[str, object], sentence: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+
 from ganforge.core import train
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN
@@ -82,7 +83,9 @@ def test_two_processes_equal_one(tmp_path: Path, trick: bool) -> None:
     with torch.no_grad():
         critics = [run.game.networks["discriminator"].eval()(torch.from_numpy(x)).logits for run in (one, two)]
     torch.testing.assert_close(*critics, atol=1e-5, rtol=0)
-    assert not np.allclose(x, train({**tiny.request(**changes), "seed": 1}, tmp_path / "other", registry=registry).sample(8, 1))
+    assert not np.allclose(
+        x, train({**tiny.request(**changes), "seed": 1}, tmp_path / "other", registry=registry).sample(8, 1)
+    )
     assert len((tmp_path / "two" / "metrics.jsonl").read_text().splitlines()) == 12
 
 

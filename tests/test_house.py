@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from ganforge.cli.main import make_app
 from ganforge.core.registry import Registry
 
@@ -36,6 +37,7 @@ def test_every_command_in_the_readme_exists() -> None:
     app = make_app()
     known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     known |= {group.name for group in app.registered_groups}
-    named = set(re.findall(r"^\s*ganforge ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL))
+    named = set(re.findall(r"^ganforge ([a-z]+)", blocks, re.MULTILINE))
     assert named
     assert named <= known

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import stats
+
 from ganforge.core import GanforgeError, Latent
 from ganforge.core.latents import normals, picture_seeds, uniforms
 from ganforge.core.options import parse
-from scipy import stats
 
 PINNED_SEEDS = [6242577176641222892, 3564582078262261950, 2810867397614252690]
 PINNED_LATENT = [0.8014733, -1.9379495, -1.2407855, -0.1273165]

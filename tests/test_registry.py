@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+
 from ganforge.core import GanforgeError
 from ganforge.core import registry as registry_module
 from ganforge.core.registry import Registry
@@ -25,6 +26,7 @@ class Distribution:
 
 def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, source: str) -> None:
     """Make a module and pretend a distribution declares it as an entry point."""
+    monkeypatch.delenv("GANFORGE_DISABLE_PLUGINS", raising=False)
     (tmp_path / f"{name}.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, name, raising=False)
@@ -86,7 +88,9 @@ def test_a_broken_plugin_is_reported_and_the_rest_works(
     (broken,) = [plugin for plugin in registry.plugins if plugin.problem]
     assert (broken.name, broken.distribution, broken.problem) == ("strange-gan", "stranger-gan 2.0", reason)
     assert "dcgan" in registry.all("recipe")
-    with pytest.raises(GanforgeError, match="unknown recipe 'strange'.*'strange-gan' .from stranger-gan 2.0. failed to load"):
+    with pytest.raises(
+        GanforgeError, match=r"unknown recipe 'strange'.*'strange-gan' .from stranger-gan 2.0. failed to load"
+    ):
         registry.find("recipe", "strange")
 
 
@@ -109,7 +113,7 @@ def test_a_misspelt_hook_is_an_error_with_the_nearest_name(monkeypatch: pytest.M
 
 def test_a_hook_with_a_wrong_argument_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(monkeypatch, tmp_path, "strange_gan", GOOD.replace("recipes()", "recipes(what)"))
-    with pytest.raises(GanforgeError, match="'strange-gan' .from stranger-gan 2.0. cannot be registered"):
+    with pytest.raises(GanforgeError, match=r"'strange-gan' .from stranger-gan 2.0. cannot be registered"):
         Registry()
 
 

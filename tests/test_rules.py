@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from torch import Tensor, nn
+
 from ganforge.core import Options, Reading, Recipe, Regularizer, resume, train
 from ganforge.core.config import Config, resolve
 from ganforge.core.draw import Batch, Draw, Stream
@@ -30,7 +32,6 @@ from ganforge.core.registry import Registry
 from ganforge.core.run import build_game
 from ganforge.core.specs import Loss
 from ganforge.plugins.builtin import BUILTIN
-from torch import Tensor, nn
 
 CLOCK = Clock(0, 10, 0)
 

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from safetensors.torch import load_file
+
 from ganforge.core import GanforgeError, Run, RunObserver, checkpoint, resume, train
 from ganforge.core.errors import Interrupted, TrainingFailed
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN
-from safetensors.torch import load_file
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +207,11 @@ def test_an_existing_run_is_not_overwritten(registry: Registry, tmp_path: Path) 
 
 def test_nothing_is_written_when_the_input_is_bad(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(GanforgeError, match="cannot build 24×24"):
-        train(tiny.request(architecture="dcgan", data={"name": "tiny-pictures", "resolution": 24}), tmp_path / "run", registry=registry)
+        train(
+            tiny.request(architecture="dcgan", data={"name": "tiny-pictures", "resolution": 24}),
+            tmp_path / "run",
+            registry=registry,
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -234,7 +239,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
 def test_cuda_without_a_gpu_is_one_sentence(registry: Registry, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
-    with pytest.raises(GanforgeError, match="device cuda: torch .* sees no CUDA GPU; use --device cpu or auto"):
+    with pytest.raises(GanforgeError, match=r"device cuda: torch .* sees no CUDA GPU; use --device cpu or auto"):
         train(tiny.request(machine={"device": "cuda"}), tmp_path / "run", registry=registry)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from ganforge.core import (
     Architecture,
     ArrayData,
@@ -65,8 +66,9 @@ def build_networks(options: TinyOptions, built: Built) -> Any:
     import math
 
     import torch
-    from ganforge.core.game import Critique, Generated, Networks
     from torch import nn
+
+    from ganforge.core.game import Critique, Generated, Networks
 
     size = math.prod(built.data.shape)
 
@@ -95,9 +97,10 @@ def build_networks(options: TinyOptions, built: Built) -> Any:
 
 
 def build_loss(options: Options) -> Any:
-    from ganforge.core.game import Duel, LossModule
     from torch import Tensor
     from torch.nn.functional import softplus
+
+    from ganforge.core.game import Duel, LossModule
 
     class Plain(LossModule):
         def discriminator(self, duel: Duel) -> Tensor:

@@ -85,7 +85,4 @@ def open_run(directory: Path) -> Run:
         )
     from ganforge.core import Run
 
-    run = Run.load(directory)
-    machine = run.config.machine.model_copy(update={"device": "auto"})
-    run.config = run.config.model_copy(update={"machine": machine})
-    return run
+    return Run.load(directory, device="auto")

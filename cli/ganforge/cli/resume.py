@@ -11,6 +11,7 @@ import typer
 def resume(
     directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run that `ganforge train` made.")],
     steps: Annotated[int | None, typer.Option(help="The new total of rounds.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda, in place of the run's own.")] = None,
 ) -> None:
     """Go on with a run from its last checkpoint.
 
@@ -20,7 +21,7 @@ def resume(
     from ganforge.core import resume as resume_
 
     with Progress() as progress:
-        run = resume_(directory, steps=steps, observers=[progress])
+        run = resume_(directory, steps=steps, device=device, observers=[progress])
     if progress.played:
         print_results(run)
     elif progress.first_process:

@@ -14,7 +14,17 @@ from ganforge.core.hookspecs import hookimpl
 from ganforge.core.latents import Latent
 from ganforge.core.observers import Record, RunInfo, RunObserver
 from ganforge.core.options import Options
-from ganforge.core.specs import Architecture, Built, Dataset, Loss, Metric, Observer, Reading, Recipe, Regularizer
+from ganforge.core.specs import (
+    Architecture,
+    Built,
+    Dataset,
+    Loss,
+    Metric,
+    Observer,
+    Reading,
+    Recipe,
+    Regularizer,
+)
 
 if TYPE_CHECKING:
     from ganforge.core.run import Run, resume, train

@@ -85,7 +85,9 @@ def _optimizer_tensors(game: Game) -> dict[str, Tensor]:
                     tensors[f"{player.name}/{names[parameter]}/{key}"] = torch.as_tensor(value)
         if player.scaler.is_enabled():
             scale = player.scaler.state_dict()
-            tensors[f"{player.name}//scaler"] = torch.tensor([scale["scale"], scale["_growth_tracker"]], dtype=torch.float64)
+            tensors[f"{player.name}//scaler"] = torch.tensor(
+                [scale["scale"], scale["_growth_tracker"]], dtype=torch.float64
+            )
     return tensors
 
 

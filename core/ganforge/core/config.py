@@ -96,7 +96,7 @@ class Config(Options):
     data: DataConfig
     architecture: Component
     loss: Component
-    regularizers: dict[str, dict[str, Any]] = {}
+    regularizers: dict[str, dict[str, Any]] = Field({})
     latent: Latent = Latent()
     generator: PlayerConfig = PlayerConfig()
     discriminator: PlayerConfig = PlayerConfig()
@@ -165,7 +165,11 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     base, over = _named(base), _named(over)
     for key in COMPONENTS:
         old, new = base.get(key), over.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping) and new.get("name", old.get("name")) != old.get("name"):
+        if (
+            isinstance(old, Mapping)
+            and isinstance(new, Mapping)
+            and new.get("name", old.get("name")) != old.get("name")
+        ):
             del base[key]
     return _lay(base, over)
 

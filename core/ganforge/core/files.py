@@ -30,7 +30,9 @@ def atomic(path: Path) -> Iterator[Path]:
         sync(temporary)
         temporary.replace(path)
     except OSError as error:
-        raise GanforgeError(f"could not write {path}: {error.strerror or error}; what was there before is untouched") from error
+        raise GanforgeError(
+            f"could not write {path}: {error.strerror or error}; what was there before is untouched"
+        ) from error
     finally:
         if temporary.name:
             temporary.unlink(missing_ok=True)
@@ -69,3 +71,12 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically, as UTF-8."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line; a reader must expect the last one to be cut off by a crash."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise GanforgeError(f"could not write {path}: {error.strerror or error}") from error

@@ -24,7 +24,6 @@ from ganforge.core import distributed
 from ganforge.core.config import Config, PlayerConfig
 from ganforge.core.data import DataSpec
 from ganforge.core.draw import Batch, Draw
-from ganforge.core.latents import Latent
 
 Role = Literal["discriminator", "generator"]
 
@@ -320,7 +319,7 @@ class Game(nn.Module):
         next(p for p in self.players if p.name == player).networks.append(name)
 
     def configure(self, network: str, **stage: Any) -> None:
-        """Change a network's stage: the live one and its average together. The stage must be a buffer of the network."""
+        """Change a network's stage, which must be a buffer of it: the live one and its average together."""
         for holder in (self.networks, self.ema):
             if network in holder:
                 configure: Callable[..., None] = holder[network].configure  # type: ignore[assignment]

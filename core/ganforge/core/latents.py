@@ -24,7 +24,9 @@ class Latent(BaseModel):
     name: Distribution = Field("normal", description="normal N(0, 1), uniform on [-1, 1], or truncated-normal")
     dim: int = Field(100, ge=1, le=65536, description="how many numbers z has")
     truncation: float = Field(2.0, gt=0, description="|z| stays below this (truncated-normal)")
-    categorical: tuple[Annotated[int, Field(ge=2)], ...] = Field((), description="categories of each categorical code (one-hot)")
+    categorical: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        (), description="categories of each categorical code (one-hot)"
+    )
     continuous: int = Field(0, ge=0, description="how many uniform codes on [-1, 1]")
 
     @property
@@ -56,7 +58,9 @@ class Latent(BaseModel):
 
     def _codes(self, seeds: np.ndarray) -> list[np.ndarray]:
         drawn = uniforms(seeds, len(self.categorical) + self.continuous, stream=_CODES)
-        one_hot = [np.eye(k)[np.minimum((drawn[:, i] * k).astype(np.int64), k - 1)] for i, k in enumerate(self.categorical)]
+        one_hot = [
+            np.eye(k)[np.minimum((drawn[:, i] * k).astype(np.int64), k - 1)] for i, k in enumerate(self.categorical)
+        ]
         return [*one_hot, 2 * drawn[:, len(self.categorical) :] - 1]
 
 

@@ -9,7 +9,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import FrameType
 
 import numpy as np
@@ -19,7 +18,7 @@ from ganforge.core import checkpoint, distributed
 from ganforge.core.config import images_per_round
 from ganforge.core.draw import Draw, Stream, hash64
 from ganforge.core.errors import Interrupted, TrainingFailed
-from ganforge.core.files import write_text
+from ganforge.core.files import append_line, write_text
 from ganforge.core.game import Clock, Game, Objective, Player
 from ganforge.core.observers import RunInfo, RunObserver
 from ganforge.core.pictures import save_samples
@@ -104,8 +103,9 @@ class Recorder:
         self.latents = game.latent.sample(game.config.seed, game.config.samples)
         classes = len(game.data.classes)
         self.labels = np.arange(len(self.latents)) % classes if classes else None
-        self.reference = stream.data.fetch(np.arange(min(2000, len(stream.data))))[0] if game.data.kind == "points" else None
-        self.last: Path | None = None
+        self.reference = (
+            stream.data.fetch(np.arange(min(2000, len(stream.data))))[0] if game.data.kind == "points" else None
+        )
         self.since, self.since_round = time.monotonic(), info.start
 
     def __enter__(self) -> None:
@@ -144,8 +144,7 @@ class Recorder:
         }
         self.since, self.since_round = time.monotonic(), done
         if self.writes:
-            with (self.info.directory / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+            append_line(self.info.directory / "metrics.jsonl", json.dumps(record))
         for observer in self.observers:
             observer.step_logged(record)
         bad = [name for name, value in record.items() if name.startswith("loss/") and not math.isfinite(value)]
@@ -165,7 +164,8 @@ class Recorder:
         if broken:
             raise self.failed(done, f"the weight {broken[0]} is not finite")
         if self.writes:
-            self.last = checkpoint.save(self.game, self.info.directory / "checkpoints", done, self.game.config.keep)
+            checkpoint.save(self.game, self.info.directory / "checkpoints", done, self.game.config.keep)
+        self.since = time.monotonic()  # the next figure for images/s is about playing, not about writing
 
     def failed(self, done: int, reason: str) -> TrainingFailed:
         known = checkpoint.available(self.info.directory / "checkpoints")

@@ -61,7 +61,9 @@ def save_picture(picture: np.ndarray, path: Path) -> None:
         Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(temporary, format="PNG")
 
 
-def save_samples(samples: np.ndarray, path: Path, *, columns: int | None = None, reference: np.ndarray | None = None) -> None:
+def save_samples(
+    samples: np.ndarray, path: Path, *, columns: int | None = None, reference: np.ndarray | None = None
+) -> None:
     """Write samples as the networks give them (float NCHW images, or points) as one picture."""
     if samples.ndim == 4:
         save_picture(grid(to_pixels(samples), columns), path)

@@ -14,7 +14,7 @@ import tomli_w
 import torch
 
 from ganforge.core import checkpoint, distributed
-from ganforge.core.config import Config, load_data, read_toml, resolve
+from ganforge.core.config import Config, load_data, merge, read_toml, resolve
 from ganforge.core.data import Data, DataSpec
 from ganforge.core.draw import Stream, hash64
 from ganforge.core.errors import GanforgeError
@@ -37,8 +37,8 @@ class Run:
         self.fingerprint, self.round = fingerprint, 0
 
     @classmethod
-    def load(cls, directory: str | Path, *, registry: Registry | None = None) -> Run:
-        """Open a run.
+    def load(cls, directory: str | Path, *, device: str | None = None, registry: Registry | None = None) -> Run:
+        """Open a run, on the device it was trained on or another.
 
         Raises:
             GanforgeError: not a run, a config that does not parse, or a part whose plugin is not installed.
@@ -49,7 +49,10 @@ class Run:
         where, values = directory / "config.toml", read_toml(directory / "config.toml")
         data = parse(DataSpec, values.pop("data_spec", {}), f"{where}: data_spec")
         fingerprint = str(values.pop("data_fingerprint", ""))
-        run = cls(directory, parse(Config, values, str(where)), data, fingerprint, registry or default_registry())
+        config = parse(Config, values, str(where))
+        if device is not None:
+            config = parse(Config, merge(config.model_dump(), {"machine": {"device": device}}))
+        run = cls(directory, config, data, fingerprint, registry or default_registry())
         run._check_plugins()
         return run
 
@@ -66,13 +69,21 @@ class Run:
             GanforgeError: there is no checkpoint yet, or it is damaged.
         """
         if not self.checkpoints:
-            raise GanforgeError(f"{self.directory} has no checkpoint yet; train it with: ganforge resume {self.directory}")
+            raise GanforgeError(
+                f"{self.directory} has no checkpoint yet; train it with: ganforge resume {self.directory}"
+            )
         game = build_game(self.config, self.data, self.registry)
         self.round = checkpoint.load(game, self.checkpoints[-1])
         return game
 
     def sample(
-        self, n: int, seed: int = 0, *, start: int = 0, truncation: float | None = None, labels: np.ndarray | None = None
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        start: int = 0,
+        truncation: float | None = None,
+        labels: np.ndarray | None = None,
     ) -> np.ndarray:
         """Samples of the averaged generator: float32 [n, *shape], images in [-1, 1]."""
         latents = self.game.latent.sample(seed, n, start=start, truncation=truncation)
@@ -116,7 +127,9 @@ def train(
     game = build_game(config, data.spec, registry)
     directory = Path(distributed.same_text(str(out or _new_name(config))))
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())) and distributed.rank() == 0:
-        raise GanforgeError(f"{directory} exists already: go on with `ganforge resume {directory}` or give another --out")
+        raise GanforgeError(
+            f"{directory} exists already: go on with `ganforge resume {directory}` or give another --out"
+        )
     run = Run(directory, config, data.spec, data.fingerprint, registry)
     if distributed.rank() == 0:
         run.save_config()
@@ -127,14 +140,16 @@ def resume(
     directory: str | Path,
     *,
     steps: int | None = None,
+    device: str | None = None,
     observers: Sequence[RunObserver] = (),
     registry: Registry | None = None,
 ) -> Run:
     """Go on with a run from its last checkpoint, to the same weights as if it had never stopped (on a CPU).
 
-    A run without a checkpoint starts again; a finished one is returned as it is. `steps` is a new total.
+    A run without a checkpoint starts again; a finished one is returned as it is. `steps` is a new total,
+    `device` another device.
     """
-    run = Run.load(directory, registry=registry)
+    run = Run.load(directory, device=device, registry=registry)
     if steps is not None:
         run.config = parse(Config, {**run.config.model_dump(), "steps": steps})
     _set_threads(run.config)
@@ -149,7 +164,9 @@ def resume(
     if data.spec != run.data:
         raise GanforgeError(f"the data of {run.directory} was {run.data}; what is there now is {data.spec}")
     if data.fingerprint != run.fingerprint:
-        log.warning("the data of %s has changed since it was trained: it will not go on as if it had never stopped", directory)
+        log.warning(
+            "the data of %s has changed since it was trained: it will not go on as if it had never stopped", directory
+        )
     if steps is not None and distributed.rank() == 0:
         run.save_config()
     return _play(run, game, data, start, observers)
@@ -220,7 +237,8 @@ def _with_machine(config: Config) -> Config:
     """Start on the machine the config asks for, and write down what was left to choose."""
     device = distributed.start(resolve_device(config.machine.device))
     threads = config.machine.threads or torch.get_num_threads()
-    machine = config.machine.model_copy(update={"device": device.type, "threads": threads})
+    name = device.type if config.machine.device == "auto" else config.machine.device
+    machine = config.machine.model_copy(update={"device": name, "threads": threads})
     config = config.model_copy(update={"machine": machine})
     _set_threads(config)
     return config

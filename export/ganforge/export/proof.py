@@ -8,8 +8,8 @@ import torch
 
 from ganforge.core.card import Card, Parity
 from ganforge.core.errors import GanforgeError
-from ganforge.serve.runtime import Session
 from ganforge.export.graph import Frozen
+from ganforge.serve.runtime import Session
 
 BATCHES = (1, 2, 7, 16)
 TOLERANCE = 1e-4

@@ -1,4 +1,4 @@
-"""DCGAN (Radford, Metz and Chintala 2015, arXiv 1511.06434): convolutions in both networks, and the rules that train."""
+"""DCGAN (Radford, Metz and Chintala 2015, arXiv 1511.06434): convolutions in both networks."""
 
 from __future__ import annotations
 

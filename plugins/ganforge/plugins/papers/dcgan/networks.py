@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from torch import Tensor, nn
@@ -51,8 +52,12 @@ class Generator(nn.Module):
         widths = [options.width * 2**i for i in range(doublings)][::-1]
         self.project = nn.Linear(latent, widths[0] * self.start**2, bias=False)
         layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)]
-        for before, after in zip(widths, widths[1:], strict=False):
-            layers += [nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        for before, after in itertools.pairwise(widths):
+            layers += [
+                nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(inplace=True),
+            ]
         self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh())
         self.apply(initialise)
 
@@ -61,14 +66,14 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images → halved by Conv2d k4 s2 p1, LeakyReLU 0.2, batch norm but in the first → last convolution 4×4 → logits [N]."""
+    """Images → halved by Conv2d k4 s2 p1, LeakyReLU 0.2, batch norm but in the first → convolution 4×4 → logits [N]."""
 
     def __init__(self, side: int, channels: int, options: DcganOptions) -> None:
         super().__init__()
         start, halvings = stages(side)
         widths = [options.width * 2**i for i in range(halvings)]
         layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in itertools.pairwise(widths):
             norm = options.discriminator_norm
             layers += [nn.Conv2d(before, after, 4, 2, 1, bias=norm == "none")]
             layers += [nn.BatchNorm2d(after)] if norm == "batch" else []
