@@ -159,6 +159,7 @@ def test_samples_are_drawn_without_dropout(registry: Registry, stack: str):
 ADAM = {"optimizer": "adam", "lr": 2e-4, "betas": (0.5, 0.999), "moves": 1, "lr_decay": "none"}
 HYPERPARAMETERS = {
     "sheet": {"batch": 64, "latent": "normal", "dim": 100, **ADAM},
+    "plain": {"batch": 64, "latent": "normal", "dim": 100, **ADAM},
     "zoo": {"batch": 64, "latent": "normal", "dim": 100, **ADAM},
     "tutorial": {"batch": 128, "latent": "uniform", "dim": 100, **ADAM, "lr": 1e-3, "betas": (0.9, 0.999)},
 }
@@ -185,6 +186,13 @@ def test_the_data_chooses_the_stack_unless_told(toys: Registry):
     assert resolved(toys, "toy-pictures").architecture.values["stack"] == "sheet"
     assert resolved(toys, "toy-points").architecture.values["stack"] == "plain"
     assert resolved(toys, "toy-points", "recipe.stack=zoo").architecture.values["stack"] == "zoo"
+
+
+def test_points_have_their_own_hyperparameters(toys: Registry):
+    config = resolved(toys, "toy-points")
+    points = {"batch": 64, "latent": "normal", "dim": 2, **ADAM, "lr": 1e-3, "lr_decay": "linear"}
+    assert figures(config) == points
+    assert config.steps == 10_000
 
 
 def test_sgd_is_algorithm_1_at_the_authors_rate(toys: Registry):
