@@ -21,11 +21,27 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from ganforge.core.config import Config, PlayerConfig
 from ganforge.core.data import DataSpec
 from ganforge.core.draw import Batch, Draw
-from ganforge.core.duel import Clock, Duel, Networks, Player, Role, Step
+from ganforge.core.duel import Clock, Critique, Duel, Generated, Networks, Player, Role, Step
 
 __all__ = [
-    *("AdversarialGame", "Effect", "Export", "Game", "LossModule", "Objective", "Parts", "make_optimizer"),
-    *("Batch", "Clock", "Critique", "Draw", "Duel", "Generated", "Networks", "Player", "Role", "Step"),
+    "AdversarialGame",
+    "Batch",
+    "Clock",
+    "Critique",
+    "Draw",
+    "Duel",
+    "Effect",
+    "Export",
+    "Game",
+    "Generated",
+    "LossModule",
+    "Networks",
+    "Objective",
+    "Parts",
+    "Player",
+    "Role",
+    "Step",
+    "make_optimizer",
 ]
 
 
