@@ -22,7 +22,7 @@ def to_pixels(images: np.ndarray) -> np.ndarray:
 def grid(pixels: np.ndarray, columns: int | None = None) -> np.ndarray:
     """uint8 [N, H, W, C] as one picture [h, w, C], row by row, on a grey ground; small images are enlarged."""
     n, height, width, channels = pixels.shape
-    zoom = max(1, 48 // max(height, width))
+    zoom = max(1, 64 // max(height, width))
     pixels = pixels.repeat(zoom, axis=1).repeat(zoom, axis=2)
     columns = columns or math.ceil(math.sqrt(n))
     rows, cell_h, cell_w = math.ceil(n / columns), height * zoom + GAP, width * zoom + GAP
