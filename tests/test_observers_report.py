@@ -233,6 +233,15 @@ def test_alarms_are_told_in_words(tmp_path: Path) -> None:
     assert ("code", "--set a.b=1") in html.texts
 
 
+def test_a_trouble_that_returns_is_one_entry_with_its_count(tmp_path: Path) -> None:
+    said = {"kind": "k", "about": "generator", "advice": "Wait."}
+    lines = [said | {"round": round_, "message": f"the norm was {round_}00."} for round_ in (1, 2, 3)]
+    (tmp_path / "alarms.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    html = run(tmp_path, rounds=3)
+    assert "Round 3 The norm was 300. It came 3 times, first in round 1" in " ".join(html.text().split())
+    assert "The norm was 100." not in html.text()
+
+
 def test_no_alarms_is_said_only_where_somebody_watched(tmp_path: Path) -> None:
     assert "No alarms." in run(tmp_path / "a").text()
     alone = observed.info(tmp_path / "b", observers={"report": {}})

@@ -183,6 +183,7 @@ class Alarms(RunObserver):
         self.info, self.path = info, info.directory / "alarms.jsonl"
         self.recent: deque[Record] = deque(maxlen=self.options.patience)
         self.episodes = Episodes(self.options.calm)
+        self.told: set[tuple[str, str]] = set()
         self._drop_alarms_beyond(info.start)
         # What was going on at the checkpoint is not news after it.
         for record in read_records(info.directory, info.start):
@@ -190,7 +191,12 @@ class Alarms(RunObserver):
 
     def step_logged(self, record: Record) -> None:
         for alarm in self._news(record):
-            log.warning("round %d: %s %s", alarm.round, alarm.message, alarm.advice)
+            # A person is told once of each trouble; its every return is in the file and counted in the report.
+            told = (alarm.kind, alarm.about) in self.told
+            log.log(
+                logging.INFO if told else logging.WARNING, "round %d: %s %s", alarm.round, alarm.message, alarm.advice
+            )
+            self.told.add((alarm.kind, alarm.about))
             self._write(alarm)
 
     def _news(self, record: Record) -> list[Alarm]:

@@ -97,16 +97,22 @@ def _alarms(info: RunInfo, until: int) -> str:
     if not alarms:
         watched = "alarms" in info.config.observers
         return f'<p class="calm">{"No alarms." if watched else "Nobody watched for alarms."}</p>'
-    items = "".join(_alarm(alarm) for alarm in reversed(alarms[-20:]))
-    more = f"<p>The latest 20 of {len(alarms)}; all are in alarms.jsonl.</p>" if len(alarms) > 20 else ""
-    return f'<ul class="alarms">{items}</ul>{more}'
+    troubles: dict[tuple[object, object], list[Mapping[str, object]]] = {}
+    for alarm in alarms:
+        troubles.setdefault((alarm.get("kind"), alarm.get("about")), []).append(alarm)
+    return f'<ul class="alarms">{"".join(_trouble(times) for times in reversed(troubles.values()))}</ul>'
 
 
-def _alarm(alarm: Mapping[str, object]) -> str:
+def _trouble(times: Sequence[Mapping[str, object]]) -> str:
+    """One kind of alarm: its latest, and how often it came before."""
+    alarm, before = times[-1], len(times) - 1
     message = str(alarm.get("message", ""))
     sentence = message[:1].upper() + message[1:]
     advice = re.sub(r"--set \S*\w", r"<code>\g<0></code>", escape(str(alarm.get("advice", ""))))
-    return f"<li><strong>Round {alarm['round']:,}</strong> {escape(sentence)} <em>{advice}</em></li>"
+    often = (
+        f" It came {before + 1} times, first in round {times[0]['round']:,} (all in alarms.jsonl)." if before else ""
+    )
+    return f"<li><strong>Round {alarm['round']:,}</strong> {escape(sentence)}{often} <em>{advice}</em></li>"
 
 
 def _samples(info: RunInfo, until: int) -> str:
