@@ -49,7 +49,7 @@ def run(finished: Path, tmp_path: Path) -> Path:
             "unknown dataset 'tiny-picture'; did you mean 'tiny-pictures'?",
         ),
         (["train", "--data", "tiny-pictures"], "a training needs a recipe: give its name"),
-        (["train", "tiny"], "a training needs a data: give its name"),
+        (["train", "tiny"], "a training needs data: name a data set or a folder of pictures"),
         (["trian", "tiny"], "No such command 'trian'. Did you mean 'train'?"),
         (["recipes", "show", "tny"], "unknown recipe 'tny'; did you mean 'tiny'?"),
     ],

@@ -106,7 +106,7 @@ def _print(found: dict[str, Any]) -> None:
     for device in found["devices"]:
         typer.echo(f"torch device          {device}")
     for provider in found["providers"]:
-        typer.echo(f"onnxruntime provider  {provider}")
+        typer.echo(f"onnxruntime built for  {provider}")
     typer.echo()
     for job, missing in found["missing"].items():
         typer.echo(f"can {job}" if not missing else f"cannot {job}: not installed: {', '.join(missing)}")

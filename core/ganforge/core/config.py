@@ -130,6 +130,7 @@ class Config(Options):
 COMPONENTS = ("recipe", "data", "architecture", "loss")
 SETS = {"regularizers": "regularizer", "observers": "observer"}
 LENGTHS = ("epochs", "images")
+NEEDED = {"recipe": "a recipe: give its name", "data": "data: name a data set or a folder of pictures"}
 RECORDED = ("plugins", "data_spec", "data_fingerprint")  # what a run's config.toml tells beside the config
 
 
@@ -199,9 +200,9 @@ def resolve(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Dat
         GanforgeError: any unknown name or bad value, with its key.
     """
     request = merge({}, request)
-    for key in ("recipe", "data"):
+    for key, what in NEEDED.items():
         if not isinstance(request.get(key), Mapping) or "name" not in request[key]:
-            raise GanforgeError(f"a training needs a {key}: give its name")
+            raise GanforgeError(f"a training needs {what}")
     recipe = registry.find("recipe", parse(Component, request["recipe"], "recipe").name)
     values = {k: v for k, v in request["recipe"].items() if k != "name"}
     options = parse(recipe.options, values, "recipe")
