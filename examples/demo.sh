@@ -7,8 +7,8 @@ say() { printf '\n== %s\n' "$*"; }
 
 rm -rf "$DEMO"
 say "1/4 train a DCGAN on 1,797 real handwritten digits (16x16), about a minute"
-"$BIN/ganforge" train dcgan --data digits --resolution 16 --steps 1200 --every 200 --precision bf16 \
-    --set architecture.width=32 --set batch_size=64 --out "$DEMO/run"
+"$BIN/ganforge" train dcgan --data digits --resolution 16 --steps 2000 --every 250 --precision bf16 --threads 1 \
+    --batch-size 64 --set architecture.width=32 --out "$DEMO/run"
 say "2/4 export the generator to one file and prove it against torch"
 "$BIN/ganforge" export "$DEMO/run" -o "$DEMO/digits.onnx"
 say "3/4 sample from the run (torch) and from the file (onnxruntime): the same seed, the same pictures"
