@@ -177,6 +177,7 @@ def test_each_stack_comes_with_its_tutorials_hyperparameters(toys: Registry, sta
     assert figures(config) == HYPERPARAMETERS[stack]
     assert (config.architecture.name, config.architecture.values["stack"]) == ("mlp", stack)
     assert config.loss.values == {"smoothing": "none", "flip": 0.0}
+    assert config.ema.decay == 0
     zoo = stack == "zoo"
     assert config.order == ("generator-first" if zoo else "discriminator-first")
     assert config.fakes == ("shared" if zoo else "fresh")
