@@ -58,10 +58,11 @@ IMAGES: dict[str, Any] = {
     "steps": 20_000,
 }
 
+# For points the paper's numbers are not to be had: these are measured on eight Gaussians on a ring.
 POINTS: dict[str, Any] = {
     "architecture": "mlp",
     "latent": {"name": "normal", "dim": 2},
-    **_players(optimizer="adam", lr=1e-3, betas=(0.5, 0.999), lr_decay="linear"),
+    **_players(optimizer="adam", lr=1e-3, betas=(0.0, 0.9), lr_decay="linear"),
     "steps": 10_000,
 }
 

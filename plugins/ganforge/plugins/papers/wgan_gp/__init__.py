@@ -45,6 +45,7 @@ IMAGES: dict[str, Any] = {
     "steps": 20_000,
 }
 
+# The authors show a ring and a grid (section 4) without their numbers: these are measured on the ring.
 POINTS: dict[str, Any] = {
     "architecture": "mlp",
     "regularizers": {"gradient-penalty": {"weight": 0.1}},
