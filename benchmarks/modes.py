@@ -1,9 +1,10 @@
 """Mode coverage: every recipe that trains on points, three seeds each, as a Markdown table.
 
-    python benchmarks/modes.py [--data ring] [--seeds 0 1 2] [--jobs 2] [--out docs/modes.md]
+    python benchmarks/modes.py [--data ring] [--seeds 3 4 5] [--jobs 2] [--out docs/modes.md]
 
 Each run is the recipe as it stands, with nothing set but the seed. Scores are the metric `modes` on 2,500
-samples of the averaged generator. Runs go to `runs/modes/` and finished ones are not trained again.
+samples of the averaged generator. Runs go to `runs/modes/` and finished ones are not trained again. The recipes'
+settings for points were chosen on seeds 0, 1 and 2; the table is made on others.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def recipes_for_points(data: str) -> list[str]:
 
     registry, names = default_registry(), []
     for name in registry.all("recipe"):
-        config, loaded = resolve({"recipe": name, "data": data}, registry)
         try:
+            config, loaded = resolve({"recipe": name, "data": data}, registry)
             build_game(config, loaded.spec, registry)
         except GanforgeError:
             continue
@@ -71,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="ring")
     parser.add_argument("--recipes", nargs="*")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[3, 4, 5])
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
