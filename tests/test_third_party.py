@@ -21,7 +21,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Fresh:
     """ganforge and the example, installed; the example from a copy, so that no build leaves a file in the tree."""
     folder = tmp_path_factory.mktemp("third-party")
     fresh = Fresh(folder)
-    shutil.copytree(EXAMPLE, folder / "example", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(EXAMPLE, folder / "example", ignore=shutil.ignore_patterns("__pycache__", ".*"))
     fresh.pip("install", COPY)
     return fresh
 
