@@ -166,8 +166,8 @@ HYPERPARAMETERS = {
 
 
 def figures(config: Config) -> dict[str, object]:
-    assert config.generator == config.discriminator
-    player = config.generator.model_dump(include=set(ADAM))
+    assert config.generator.model_copy(update={"moves": config.discriminator.moves}) == config.discriminator
+    player = config.discriminator.model_dump(include=set(ADAM))
     return {"batch": config.batch_size, "latent": config.latent.name, "dim": config.latent.dim, **player}
 
 
@@ -191,13 +191,14 @@ def test_the_data_chooses_the_stack_unless_told(toys: Registry):
 
 def test_points_have_their_own_hyperparameters(toys: Registry):
     config = resolved(toys, "toy-points")
-    points = {"batch": 64, "latent": "normal", "dim": 2, **ADAM, "lr": 1e-3, "lr_decay": "linear"}
+    points = {"batch": 64, "latent": "normal", "dim": 2, **ADAM, "lr": 1e-3, "lr_decay": "linear", "moves": 2}
     assert figures(config) == points
     assert config.steps == 10_000
 
 
-def test_sgd_is_algorithm_1_at_the_authors_rate(toys: Registry):
-    config = resolved(toys, "toy-pictures", "recipe.optimizer=sgd", "loss=minimax")
+@pytest.mark.parametrize("data", ["toy-pictures", "toy-points"])
+def test_sgd_is_algorithm_1_at_the_authors_rate(toys: Registry, data: str):
+    config = resolved(toys, data, "recipe.optimizer=sgd", "loss=minimax")
     assert config.loss.name == "minimax"
     assert config.batch_size == 100
     for player in (config.generator, config.discriminator):

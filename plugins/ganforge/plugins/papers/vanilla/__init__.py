@@ -87,19 +87,21 @@ SGD_BATCH = 100
 
 
 def settings(options: VanillaOptions, data: DataSpec) -> dict[str, Any]:
-    """The chosen stack's layers and hyperparameters; non-saturating loss, one discriminator step (k = 1)."""
+    """The chosen stack's layers and hyperparameters; non-saturating loss; one discriminator step but on points."""
     stack = options.stack
     if stack == "auto":
         stack = "plain" if data.kind == "points" else "sheet"
     training = "points" if stack == "plain" and data.kind == "points" else stack
     player, chosen = PLAYERS[training], SETTINGS[training]
+    # Algorithm 1's k: on the ring, two steps kept every mode where one lost some or gave them unequal shares.
+    steps = 2 if training == "points" else 1
     if options.optimizer == "sgd":
-        player, chosen = SGD, {**chosen, "batch_size": SGD_BATCH}
+        player, steps, chosen = SGD, 1, {**chosen, "batch_size": SGD_BATCH}
     return {
         "architecture": {"name": "mlp", "stack": stack},
         "loss": "non-saturating",
         "generator": player,
-        "discriminator": player,
+        "discriminator": {**player, "moves": steps},
         "steps": 20_000,
         **chosen,
     }
