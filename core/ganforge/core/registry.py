@@ -67,7 +67,7 @@ class Registry:
         for entry, distribution in _entries(fallback or {}):
             self._load(entry, distribution)
         for file in files:
-            self._register(import_file(file), Plugin(file.stem, str(file)))
+            self._register(import_file(file), Plugin(file.stem, str(file.absolute())))
         self._check_hook_names()
         for kind, hook in KINDS.items():
             self._collect(kind, hook)

@@ -229,7 +229,7 @@ def _play(run: Run, game: Game, data: Data, start: int, observers: Sequence[RunO
     chosen = [_build(registry, "observer", name, values) for name, values in config.observers.items()]
     stream = Stream(data, config.seed, flip=config.data.flip, channels_last=config.machine.channels_last)
     play(game, stream, info, [*chosen, *observers])
-    run.__dict__["game"], run.round = game, config.steps
+    run.game, run.round = game, config.steps
     return run
 
 
