@@ -46,9 +46,7 @@ def test_down_is_the_papers_block(first: bool) -> None:
 
 
 @pytest.mark.parametrize(("outputs", "learned"), [(4, False), (6, True)])
-def test_without_down_the_size_stays_and_the_shortcut_is_plain_where_it_can_be(
-    outputs: int, learned: bool
-) -> None:
+def test_without_down_the_size_stays_and_the_shortcut_is_plain_where_it_can_be(outputs: int, learned: bool) -> None:
     block, x = DownBlock(4, outputs, down=False), pictures(4)
     assert block(x).shape == (3, outputs, 8, 8)
     assert isinstance(block.shortcut, nn.Conv2d) == learned

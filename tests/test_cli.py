@@ -159,7 +159,7 @@ def test_sample_writes_into_the_current_folder_by_default(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert done("sample", trained.run, "--n", 1, *TINY).out == "1 samples of seed 0 in samples.png\n"
-    assert Image.open("samples.png").size == (52, 52)
+    assert Image.open("samples.png").size == (68, 68)
 
 
 def test_points_are_one_scatter_plot(tmp_path: Path) -> None:
@@ -198,9 +198,7 @@ def test_recipes_show_gives_the_paper_and_every_setting() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("recipe", "data"), [("wgan-gp", "digits"), ("vanilla", "ring"), ("tiny", "tiny-pictures")]
-)
+@pytest.mark.parametrize(("recipe", "data"), [("wgan-gp", "digits"), ("vanilla", "ring"), ("tiny", "tiny-pictures")])
 def test_every_key_shown_is_one_that_set_takes(recipe: str, data: str) -> None:
     registry = Registry(files=[tiny.FILE], fallback=BUILTIN)
     shown = json.loads(done("recipes", "show", recipe, "--data", data, "--json", *TINY).out)["settings"]
@@ -215,9 +213,7 @@ def test_datasets_list() -> None:
     assert rows["tiny-pictures"]["options"] == {"n": 24, "classes": 0}
     assert rows["mnist"]["downloads"]
     assert not rows["digits"]["downloads"]
-    assert re.search(
-        r"^mnist +images +--data-root or --download ", done("datasets", "list").out, re.MULTILINE
-    )
+    assert re.search(r"^mnist +images +--data-root or --download ", done("datasets", "list").out, re.MULTILINE)
 
 
 def test_plugins_list() -> None:
@@ -239,9 +235,7 @@ def test_version_and_help() -> None:
     assert groups.err == done("recipes", "--help").out
 
 
-def test_shell_completion_knows_the_names(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_shell_completion_knows_the_names(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("_GANFORGE_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", "ganforge train dcg")
     monkeypatch.setenv("COMP_CWORD", "2")

@@ -168,10 +168,7 @@ def test_a_run_of_a_plugin_that_is_not_there(command: str, run: Path) -> None:
 def test_a_run_of_a_distribution_that_is_not_installed(run: Path) -> None:
     config = (run / "config.toml").read_text()
     (run / "config.toml").write_text(config.replace(f'recipe = "{TINY[1]}"', 'recipe = "tiny-gans 1.2"'))
-    assert (
-        refused("resume", run)
-        == f"{run} needs the recipe 'tiny' of tiny-gans 1.2, which is not installed here"
-    )
+    assert refused("resume", run) == f"{run} needs the recipe 'tiny' of tiny-gans 1.2, which is not installed here"
 
 
 @pytest.mark.parametrize("name", ["networks.safetensors", "optimizers.safetensors", "position.json"])
@@ -208,18 +205,13 @@ def test_a_checkpoint_of_a_newer_format(run: Path) -> None:
     position = json.loads((checkpoint / "position.json").read_text())
     (checkpoint / "position.json").write_text(json.dumps({**position, "format": 2}))
     (checkpoint / "optimizers.safetensors").unlink()  # a newer format may have other files
-    assert (
-        refused("resume", run, *TINY) == f"checkpoint {checkpoint} has format 2; this ganforge reads up to 1"
-    )
+    assert refused("resume", run, *TINY) == f"checkpoint {checkpoint} has format 2; this ganforge reads up to 1"
 
 
 def test_a_run_whose_config_was_edited_badly(run: Path) -> None:
     config = run / "config.toml"
     config.write_text(config.read_text().replace("batch_size = 4", "batch_size = 0"))
-    assert (
-        refused("resume", run, *TINY)
-        == f"option '{config}.batch_size': {WANTED} greater than or equal to 1, not 0"
-    )
+    assert refused("resume", run, *TINY) == f"option '{config}.batch_size': {WANTED} greater than or equal to 1, not 0"
 
 
 def test_a_run_without_a_checkpoint_has_no_samples(run: Path) -> None:
@@ -270,9 +262,7 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_may_not_be_written(run: Path) -> None:
-    blocked = (
-        run / "config.toml" / "grid.png"
-    )  # a file where a folder would have to be, which stops root as well
+    blocked = run / "config.toml" / "grid.png"  # a file where a folder would have to be, which stops root as well
     assert refused("sample", run, "-o", blocked, *TINY).startswith(f"could not write {blocked}: ")
     assert refused("export", run, "-o", blocked.with_suffix(".onnx"), *TINY).startswith("could not write ")
     assert refused(*TRAIN_TINY, "--out", blocked).startswith(f"could not write {blocked}/config.toml: ")

@@ -116,9 +116,7 @@ def test_an_unknown_name_points_at_the_broken_plugin(site: Site) -> None:
     site.install("afar-lost", "raise RuntimeError('no')")
     outcome = ganforge("recipes", "show", "lost-gan")
     assert outcome.code == 2
-    assert outcome.err.endswith(
-        "(plugin 'afar-lost' (from afar-lost 1.0) failed to load: RuntimeError: no)\n"
-    )
+    assert outcome.err.endswith("(plugin 'afar-lost' (from afar-lost 1.0) failed to load: RuntimeError: no)\n")
 
 
 def test_two_plugins_with_one_name(site: Site) -> None:

@@ -59,27 +59,19 @@ def test_the_introduction() -> None:
         "into runs/one: 100 rounds, batches of 6 (25 epochs), cpu, 1 thread, fp32",
     ]
     assert "from round 40 to 100," in introduction(info(start=40))[1]
-    assert (
-        "cpu, 2 threads, bf16"
-        in introduction(info(machine={"device": "cpu", "threads": 2, "precision": "bf16"}))[1]
-    )
+    assert "cpu, 2 threads, bf16" in introduction(info(machine={"device": "cpu", "threads": 2, "precision": "bf16"}))[1]
     assert "cuda, fp32" in introduction(info(machine={"device": "cuda", "threads": 2}))[1]
 
 
 def test_a_line_of_figures() -> None:
     assert pace(record(40), info()) == "120 images/s  0:03 left"  # 60 rounds of 6 images
-    assert (
-        figures(record(40), info())
-        == "D(x): real 0.750, fake 0.125  loss discriminator 1.250, generator 0.500"
-    )
+    assert figures(record(40), info()) == "D(x): real 0.750, fake 0.125  loss discriminator 1.250, generator 0.500"
     critic = info(Reading("critic score"))
     assert figures(record(40), critic).startswith("critic score: real 0.750, fake 0.125  ")
     assert figures({"round": 1, "images_per_second": 1.0}, critic) == ""
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0:00"), (61, "1:01"), (3599.6, "1:00:00"), (90_061, "25:01:01")]
-)
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (61, "1:01"), (3599.6, "1:00:00"), (90_061, "25:01:01")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
@@ -89,9 +81,7 @@ def test_plain_lines_come_at_a_cadence_and_at_the_end(monkeypatch: pytest.Monkey
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     lines = play(plain(), [10, 20, 30, 100]).splitlines()
     assert [line.split("  ")[0] for line in lines[2:]] == ["round 10/100", "round 30/100", "round 100/100"]
-    assert (
-        lines[2] == f"round 10/100  {pace(record(10), info())}  {figures(record(10), info())}"
-    )  # not wrapped
+    assert lines[2] == f"round 10/100  {pace(record(10), info())}  {figures(record(10), info())}"  # not wrapped
 
 
 def test_a_terminal_gets_a_live_display() -> None:

@@ -89,9 +89,7 @@ def test_resizing_keeps_channels_apart_and_equals_pillow() -> None:
     large = common.resize(images, 32, "x")
     for image, got in zip(images, large, strict=True):
         for channel, plane in zip(image, got, strict=True):
-            np.testing.assert_array_equal(
-                plane, Image.fromarray(channel).resize((32, 32), Image.Resampling.BICUBIC)
-            )
+            np.testing.assert_array_equal(plane, Image.fromarray(channel).resize((32, 32), Image.Resampling.BICUBIC))
     assert common.resize(images, 28, "x") is images
     assert common.resize(images, None, "x") is images
 
@@ -131,18 +129,14 @@ def test_ring_is_pacgans(registry: Registry) -> None:
     assert data.spec.classes == ()
     assert data.mixture is not None
     angles = np.arange(8) * np.pi / 4
-    np.testing.assert_allclose(
-        data.mixture.centres, np.stack([np.cos(angles), np.sin(angles)], 1), atol=1e-12
-    )
+    np.testing.assert_allclose(data.mixture.centres, np.stack([np.cos(angles), np.sin(angles)], 1), atol=1e-12)
     assert data.mixture.sigma == 0.01
 
 
 def test_grid_is_pacgans(registry: Registry) -> None:
     data = load(registry, "grid")
     assert data.mixture is not None
-    assert {tuple(c) for c in data.mixture.centres} == {
-        (x, y) for x in range(-4, 5, 2) for y in range(-4, 5, 2)
-    }
+    assert {tuple(c) for c in data.mixture.centres} == {(x, y) for x in range(-4, 5, 2) for y in range(-4, 5, 2)}
     assert data.mixture.sigma == 0.05
 
 

@@ -218,9 +218,7 @@ def test_loose_images_beside_subfolders(tmp_path: Path, caplog: pytest.LogCaptur
     assert len(everything(tmp_path)) == 4
 
 
-def test_hidden_names_and_other_files_are_left_alone(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_hidden_names_and_other_files_are_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("1.png", "2.png", ".hidden.png", ".thumbnails/1.png"):
         picture(tmp_path / name)
     (tmp_path / "._1.png").write_bytes(b"what macOS leaves on other people's disks")
@@ -258,9 +256,7 @@ def test_the_split_is_by_name_and_stays_when_files_are_added(tmp_path: Path) -> 
 def test_two_images_give_both_splits_one_image_one(tmp_path: Path) -> None:
     picture(tmp_path / "1.png")
     assert len(load(tmp_path)) == 1
-    with pytest.raises(
-        GanforgeError, match=rf"^data set '{tmp_path}' has a single sample and so no test split$"
-    ):
+    with pytest.raises(GanforgeError, match=rf"^data set '{tmp_path}' has a single sample and so no test split$"):
         load(tmp_path, "test")
     picture(tmp_path / "2.png")
     assert (len(load(tmp_path)), len(load(tmp_path, "test"))) == (1, 1)
@@ -307,9 +303,7 @@ def truncated(path: Path) -> Path:
     return path
 
 
-def test_a_picture_found_damaged_late_is_replaced_by_the_next(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_picture_found_damaged_late_is_replaced_by_the_next(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for i in range(12):
         picture(tmp_path / "ab"[i % 2] / f"{i}.png", RED if i % 2 == 0 else BLUE)
     names = load(tmp_path, memory_gib=0).names  # type: ignore[attr-defined]
@@ -366,9 +360,7 @@ def test_damage_behind_a_sound_header_is_skipped_in_memory(
     rows = everything(tmp_path)
     assert sorted(int(image[0, 0, 0]) for image, _ in rows) == sorted(set(range(30)) - {int(bad[:2])})
     assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith(
-        f"1 of 30 files in {tmp_path} cannot be read and are left out: {bad} ("
-    )
+    assert caplog.messages[0].startswith(f"1 of 30 files in {tmp_path} cannot be read and are left out: {bad} (")
 
 
 def test_labels_stay_with_their_images_when_some_are_skipped(tmp_path: Path) -> None:
@@ -386,9 +378,7 @@ def test_many_unreadable_files_are_not_all_named(tmp_path: Path, caplog: pytest.
     for i in range(9):
         (tmp_path / f"{i}.png").write_text("no")
     load(tmp_path)
-    assert caplog.messages[0].endswith(
-        "0.png (not a picture), 1.png (not a picture), 2.png (not a picture) and 6 more"
-    )
+    assert caplog.messages[0].endswith("0.png (not a picture), 1.png (not a picture), 2.png (not a picture) and 6 more")
 
 
 def test_a_decompression_bomb_is_unreadable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -442,9 +432,7 @@ def test_a_folder_of_nothing_but_damaged_images(tmp_path: Path) -> None:
 def test_damage_behind_sound_headers_everywhere(tmp_path: Path) -> None:
     for i in range(3):
         truncated(tmp_path / f"{i}.jpg")
-    with pytest.raises(
-        GanforgeError, match=rf"^none of the [12] images of this split of {tmp_path} can be read"
-    ):
+    with pytest.raises(GanforgeError, match=rf"^none of the [12] images of this split of {tmp_path} can be read"):
         load(tmp_path)
 
 
@@ -472,9 +460,7 @@ def test_a_subfolder_that_may_not_be_read(
 
     monkeypatch.setattr(os, "scandir", refuse)
     assert len(load(tmp_path)) == 1
-    assert caplog.messages == [
-        f"cannot read folder {tmp_path}/secret: Permission denied; its images are left out"
-    ]
+    assert caplog.messages == [f"cannot read folder {tmp_path}/secret: Permission denied; its images are left out"]
 
 
 @pytest.mark.parametrize(
@@ -499,9 +485,7 @@ def test_through_the_config(
     assert str(raised.value).startswith(sentence)
 
 
-def test_a_path_in_the_config_is_absolute(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: Registry
-) -> None:
+def test_a_path_in_the_config_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: Registry) -> None:
     for i in range(3):
         picture(tmp_path / "pictures" / f"{i}.png")
     monkeypatch.chdir(tmp_path)

@@ -127,9 +127,7 @@ def test_a_root_that_cannot_be_written(tmp_path: Path) -> None:
         load(debian(tmp_path), root)
 
 
-@pytest.mark.parametrize(
-    "source", [MNIST, CIFAR10, dataclasses.replace(FASHION_MNIST, packaged=Path("/nowhere"))]
-)
+@pytest.mark.parametrize("source", [MNIST, CIFAR10, dataclasses.replace(FASHION_MNIST, packaged=Path("/nowhere"))])
 def test_missing_files_name_the_folder_and_both_ways_out(tmp_path: Path, source: Source) -> None:
     with pytest.raises(GanforgeError) as raised:
         load(source, tmp_path)
@@ -169,9 +167,7 @@ def test_labels_that_do_not_fit(tmp_path: Path, labels: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("source", [MNIST, CIFAR10])
-def test_a_failed_download_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Source
-) -> None:
+def test_a_failed_download_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Source) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
         raise urllib.error.URLError("no route to host")
 
@@ -264,9 +260,7 @@ for name in ("nms", "qnms"):
 """
 
 
-@pytest.mark.parametrize(
-    "init", [DESCRIBES, COMPILED + DESCRIBES, ""], ids=["no operators", "operators", "older"]
-)
+@pytest.mark.parametrize("init", [DESCRIBES, COMPILED + DESCRIBES, ""], ids=["no operators", "operators", "older"])
 def test_torchvision_imports_with_and_without_its_operators(tmp_path: Path, init: str) -> None:
     done = run_import(tmp_path, init)
     assert done.stdout == "a class True\n", done.stderr

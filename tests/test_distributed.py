@@ -17,17 +17,15 @@ from ganforge.plugins.builtin import BUILTIN
 WORKER = """
 import sys
 from pathlib import Path
-import torch
-import torch.distributed as dist
 sys.path.insert(0, {tests!r})
 import tiny
-from ganforge.core import train
+from ganforge.core import distributed, train
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN
 
 registry = Registry(files=[tiny.FILE, Path({plugin!r})], fallback=BUILTIN)
 train(tiny.request(**{changes!r}), {out!r}, registry=registry)
-dist.destroy_process_group()
+distributed.stop()
 """
 
 # A trick that couples the batch: it must use the global batch's statistics to be the same in two processes.

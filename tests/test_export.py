@@ -139,9 +139,7 @@ def test_the_averaged_weights_are_exported(tmp_path: Path) -> None:
     assert weight.max() < 7
 
 
-def test_export_is_quiet(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_export_is_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     run = toy_run(tmp_path / "run")
     capfd.readouterr()
     with warnings.catch_warnings(), caplog.at_level(logging.WARNING):

@@ -36,9 +36,7 @@ def loaded(what: str) -> str:
     paths = [str(ROOT / root) for root in ("core", "plugins", "export", "serve", "cli")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "GANFORGE_DISABLE_PLUGINS": "all"}
     command = [sys.executable, "-c", PROBE.format(what=what)]
-    return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout.splitlines()[
-        -1
-    ]
+    return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -58,9 +56,7 @@ def test_commands_that_look_around(arguments: list[str]) -> None:
     assert loaded(CLI.format(arguments=arguments)) == ""
 
 
-@pytest.mark.parametrize(
-    "module", ["ganforge.core", "ganforge.core.registry", "ganforge.serve", "ganforge.cli.main"]
-)
+@pytest.mark.parametrize("module", ["ganforge.core", "ganforge.core.registry", "ganforge.serve", "ganforge.cli.main"])
 def test_imports(module: str) -> None:
     assert loaded(f"import {module}") == ""
 

@@ -58,9 +58,7 @@ def test_against_the_optimal_discriminator_the_generator_minimises_pearsons_dive
 
 
 @pytest.mark.parametrize("targets", [{}, PEARSON])
-def test_the_reading_is_half_where_the_discriminator_cannot_tell(
-    registry: Registry, targets: dict[str, float]
-) -> None:
+def test_the_reading_is_half_where_the_discriminator_cannot_tell(registry: Registry, targets: dict[str, float]) -> None:
     module, reading = loss(**targets), registry.find("loss", "least-squares").reading
     assert module.read(torch.tensor([module.a, module.b, (module.a + module.b) / 2])).tolist() == [0, 1, 0.5]
     assert (reading.even, reading.zero_is_failure) == (0.5, True)

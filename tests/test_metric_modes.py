@@ -14,9 +14,7 @@ from ganforge.plugins.metrics import modes
 
 
 def mixture_data(centres: list[tuple[float, float]], sigma: float) -> ArrayData:
-    return ArrayData(
-        DataSpec(shape=(2,)), np.zeros((1, 2), np.float32), None, Mixture(np.array(centres), sigma)
-    )
+    return ArrayData(DataSpec(shape=(2,)), np.zeros((1, 2), np.float32), None, Mixture(np.array(centres), sigma))
 
 
 def score(points: object, data: ArrayData) -> dict[str, float]:
@@ -102,13 +100,9 @@ def test_what_it_cannot_score_is_one_sentence(registry: Registry) -> None:
     spec = registry.find("metric", "modes")
     assert spec.needs == "points"
     plain = ArrayData(DataSpec(shape=(2,)), np.zeros((1, 2), np.float32))
-    with pytest.raises(
-        GanforgeError, match=r"^metric 'modes' needs data from a known mixture, such as ring or grid$"
-    ):
+    with pytest.raises(GanforgeError, match=r"^metric 'modes' needs data from a known mixture, such as ring or grid$"):
         spec.score(Options(), np.zeros((3, 2), np.float32), plain)
-    with pytest.raises(
-        GanforgeError, match=r"^metric 'modes' was given 2 samples, none of them a finite point$"
-    ):
+    with pytest.raises(GanforgeError, match=r"^metric 'modes' was given 2 samples, none of them a finite point$"):
         score(np.full((2, 2), np.nan), SQUARE)
     with pytest.raises(GanforgeError, match=r"was given 0 samples"):
         score(np.zeros((0, 2)), SQUARE)

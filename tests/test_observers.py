@@ -121,9 +121,7 @@ def test_the_gif_is_rewritten_when_the_pictures_have_doubled(tmp_path: Path) -> 
     assert len(frames(tmp_path)) == 9
 
 
-def test_a_gif_that_cannot_be_written_does_not_stop_the_run(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_gif_that_cannot_be_written_does_not_stop_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     observed.picture(tmp_path, 1)
     (tmp_path / "samples" / "progress.gif").mkdir()
     finished(tmp_path, start=1)

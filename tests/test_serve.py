@@ -204,9 +204,7 @@ def edited(**changes: Any) -> Any:
     ],
     ids=["none", "cut", "list", "nested", "newer", "type", "latent", "data", "role"],
 )
-def test_cards_that_do_not_fit(
-    pictures: tuple[Run, Path, Model], tmp_path: Path, change: Any, sentence: str
-) -> None:
+def test_cards_that_do_not_fit(pictures: tuple[Run, Path, Model], tmp_path: Path, change: Any, sentence: str) -> None:
     assert refusal(recarded(pictures[1], tmp_path / "m.onnx", change)) == sentence
 
 

@@ -271,8 +271,7 @@ def test_every_size_fits(registry: Registry, side: int, channels: int) -> None:
         ),
         (
             (2,),
-            "architecture 'sn-resnet' builds images, not points with 2 coordinates; "
-            "try --set architecture=mlp",
+            "architecture 'sn-resnet' builds images, not points with 2 coordinates; try --set architecture=mlp",
         ),
     ],
 )
@@ -315,9 +314,7 @@ def test_sngan_resnet_is_the_papers(registry: Registry) -> None:
         ("sngan-resnet", ("digits", *RESNET)),
     ],
 )
-def test_training_resumes_exactly(
-    registry: Registry, tmp_path: Path, recipe: str, data: tuple[str, ...]
-) -> None:
+def test_training_resumes_exactly(registry: Registry, tmp_path: Path, recipe: str, data: tuple[str, ...]) -> None:
     run = assert_resumes_exactly(registry, tmp_path, recipe, *data)
     critic = run.game.networks["discriminator"]
     weighted = [layer for layer in critic.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]

@@ -16,7 +16,7 @@ from ganforge.core.options import parse
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN
 
-TOY_DATA = '''
+TOY_DATA = """
 import numpy as np
 from ganforge.core import ArrayData, Dataset, DataSpec, Options, hookimpl
 
@@ -35,7 +35,7 @@ def ganforge_datasets():
         Dataset(name="toy-points", summary="", load=points, kind="points"),
         Dataset(name="toy-pictures", summary="", load=pictures),
     ]
-'''
+"""
 MNIST = DataSpec(shape=(1, 28, 28))
 POINTS = DataSpec(shape=(2,))
 
@@ -218,8 +218,7 @@ def test_the_written_config_resolves_to_itself(toys: Registry):
     [
         (
             "recipe.stack=sheets",
-            "option 'recipe.stack': input should be 'auto', 'plain', 'sheet', 'zoo' or 'tutorial', "
-            "not 'sheets'",
+            "option 'recipe.stack': input should be 'auto', 'plain', 'sheet', 'zoo' or 'tutorial', not 'sheets'",
         ),
         (
             "architecture.stack=[1]",
@@ -235,8 +234,7 @@ def test_the_written_config_resolves_to_itself(toys: Registry):
         ),
         (
             "architecture.discriminator=3",
-            "option 'architecture.discriminator': takes settings by name, as in NAME.KEY=VALUE, "
-            "not 3",
+            "option 'architecture.discriminator': takes settings by name, as in NAME.KEY=VALUE, not 3",
         ),
     ],
 )

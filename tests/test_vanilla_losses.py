@@ -227,8 +227,7 @@ def test_the_reading_is_a_probability(build, registry: Registry, name):
         ({"flips": 0.1}, "unknown option 'loss.flips'; did you mean 'flip'?"),
         (
             {"smoothing": "half"},
-            "option 'loss.smoothing': input should be 'none', 'one-sided', 'two-sided' or 'random', "
-            "not 'half'",
+            "option 'loss.smoothing': input should be 'none', 'one-sided', 'two-sided' or 'random', not 'half'",
         ),
     ],
 )

@@ -42,9 +42,7 @@ def penalty_of(critic: nn.Module, **options: float) -> Tensor:
         ([0.0, 0.0], {}, 10),
     ],
 )
-def test_on_a_linear_critic_the_norm_is_known(
-    weight: list[float], options: dict[str, float], expected: float
-) -> None:
+def test_on_a_linear_critic_the_norm_is_known(weight: list[float], options: dict[str, float], expected: float) -> None:
     assert penalty_of(linear_critic(weight), **options).item() == pytest.approx(expected, abs=1e-5)
 
 

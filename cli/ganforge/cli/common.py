@@ -80,9 +80,7 @@ def open_run(directory: Path) -> Run:
         GanforgeError: not a run directory, or one whose parts are not installed here.
     """
     if directory.is_file():
-        raise GanforgeError(
-            f"{directory} is a file; give the run directory it came from, or a file that ends in .onnx"
-        )
+        raise GanforgeError(f"{directory} is a file; give the run directory it came from, or a file that ends in .onnx")
     from ganforge.core import Run
 
     return Run.load(directory, device="auto")

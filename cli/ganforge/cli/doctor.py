@@ -50,9 +50,7 @@ def examine() -> dict[str, Any]:
         "versions": {"ganforge": own_version(), "python": platform.python_version(), **versions},
         "devices": _try("torch", devices, problems) if versions["torch"] else [],
         "providers": _try("onnxruntime", providers, problems) if not _missing(RUNTIME, versions) else [],
-        "missing": {
-            job: [need for need in needs if _missing(need, versions)] for job, needs in NEEDS.items()
-        },
+        "missing": {job: [need for need in needs if _missing(need, versions)] for job, needs in NEEDS.items()},
         "problems": problems,
     }
 

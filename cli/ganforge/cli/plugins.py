@@ -34,9 +34,7 @@ def list_(as_json: Json = False) -> None:
 
 def offers(plugin: Plugin, registry: Registry) -> dict[str, list[str]]:
     """The names a plugin registered, by kind."""
-    found = {
-        kind: [name for name in registry.all(kind) if registry.owner(kind, name) == plugin] for kind in KINDS
-    }
+    found = {kind: [name for name in registry.all(kind) if registry.owner(kind, name) == plugin] for kind in KINDS}
     return {kind: names for kind, names in found.items() if names}
 
 

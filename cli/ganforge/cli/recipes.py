@@ -53,13 +53,9 @@ def show(
     name: Annotated[str, typer.Argument(help="A recipe's name.", autocompletion=names("recipe"))],
     data: Annotated[
         str | None,
-        typer.Option(
-            help="The data set to train on; settings may depend on it.", autocompletion=names("dataset")
-        ),
+        typer.Option(help="The data set to train on; settings may depend on it.", autocompletion=names("dataset")),
     ] = None,
-    resolution: Annotated[
-        int | None, typer.Option(min=4, help="Side of the pictures.", show_default="32")
-    ] = None,
+    resolution: Annotated[int | None, typer.Option(min=4, help="Side of the pictures.", show_default="32")] = None,
     as_json: Json = False,
 ) -> None:
     """One recipe's complete settings, by the keys of `train --set`."""
@@ -72,14 +68,10 @@ def show(
         print_json({**head, "settings": [row._asdict() for row in rows]})
         return
     typer.echo(f"{name}: {recipe.summary}\n{head['paper'] or 'no paper'}\n{head['plugin']}\n")
-    print_table(
-        ("setting", "value", "type", "meaning"), [(r.key, _text(r.value), r.type, r.meaning) for r in rows]
-    )
+    print_table(("setting", "value", "type", "meaning"), [(r.key, _text(r.value), r.type, r.meaning) for r in rows])
 
 
-def _values(
-    recipe: Recipe[Any], data: str | None, resolution: int | None, registry: Registry
-) -> dict[str, Any]:
+def _values(recipe: Recipe[Any], data: str | None, resolution: int | None, registry: Registry) -> dict[str, Any]:
     """The recipe's settings for a data set or, where none is named, for colour pictures."""
     if data is not None:
         wanted = {"name": data} if resolution is None else {"name": data, "resolution": resolution}

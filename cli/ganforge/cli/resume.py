@@ -18,10 +18,12 @@ def resume(
     It ends with the weights of a run that never stopped; before the first checkpoint it starts again.
     """
     from ganforge.cli.progress import Progress, print_results
+    from ganforge.core import distributed
     from ganforge.core import resume as resume_
 
     with Progress() as progress:
         run = resume_(directory, steps=steps, device=device, observers=[progress])
+    distributed.stop()
     if progress.played:
         print_results(run)
     elif progress.first_process:

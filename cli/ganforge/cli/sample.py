@@ -17,13 +17,9 @@ if TYPE_CHECKING:
 
 
 def sample(
-    source: Annotated[
-        Path, typer.Argument(metavar="RUN_OR_FILE", help="A run directory, or an exported .onnx file.")
-    ],
+    source: Annotated[Path, typer.Argument(metavar="RUN_OR_FILE", help="A run directory, or an exported .onnx file.")],
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many.")] = 64,
-    seed: Annotated[
-        int, typer.Option(help="The same seed gives the same pictures, from a run and from a file.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same pictures, from a run and from a file.")] = 0,
     label: Annotated[str | None, typer.Option(help="A class: its name or its number.")] = None,
     truncation: Annotated[
         float | None, typer.Option(min=0.01, help="Keep latents below this: less variety, fewer oddities.")
@@ -58,13 +54,9 @@ def check_out(out: Path) -> None:
     """
     if out.is_dir():
         if any(out.iterdir()):
-            raise GanforgeError(
-                f"folder {out} is not empty; give --out a new one, or a name that ends in .png"
-            )
+            raise GanforgeError(f"folder {out} is not empty; give --out a new one, or a name that ends in .png")
     elif out.suffix.lower() not in ("", ".png"):
-        raise GanforgeError(
-            f"pictures are written as PNG; give --out a name that ends in .png, or a folder, not {out}"
-        )
+        raise GanforgeError(f"pictures are written as PNG; give --out a name that ends in .png, or a folder, not {out}")
     elif out.exists() and not out.suffix:
         raise GanforgeError(f"{out} is a file; give --out a new folder, or a name that ends in .png")
 

@@ -31,17 +31,13 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Images in a batch, over all processes.")] = None,
     resolution: Annotated[int | None, typer.Option(help="Side of the square pictures.")] = None,
     seed: Annotated[int | None, typer.Option(help="Everything random follows from it.")] = None,
-    every: Annotated[
-        int | None, typer.Option(help="Rounds between two sample pictures and checkpoints.")
-    ] = None,
+    every: Annotated[int | None, typer.Option(help="Rounds between two sample pictures and checkpoints.")] = None,
     log_every: Annotated[int | None, typer.Option(help="Rounds between two lines of metrics.jsonl.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting; see: ganforge recipes show RECIPE"),
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="A TOML file of settings; flags and --set win over it.")
-    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file of settings; flags and --set win over it.")] = None,
     data_root: Annotated[str | None, typer.Option(help="Folder where downloaded data sets lie.")] = None,
     download: Annotated[bool | None, typer.Option(help="Download the data set if it is missing.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
@@ -80,10 +76,12 @@ def request(config: Path | None, flags: Mapping[str, Any], settings: list[str]) 
 def play(wanted: Mapping[str, Any], out: Path | None) -> None:
     """Train, show how it goes, and say where everything is."""
     from ganforge.cli.progress import Progress, print_results
+    from ganforge.core import distributed
     from ganforge.core import train as train_
 
     with Progress() as progress:
         run = train_(wanted, out, observers=[progress])
+    distributed.stop()
     if progress.played:  # only in the first of several processes
         print_results(run)
 

@@ -37,6 +37,13 @@ def start(device: torch.device) -> torch.device:
     return device
 
 
+def stop() -> None:
+    """Leave the process group together: a process that exits while others still talk to it can take them down."""
+    if _active():
+        dist.barrier()
+        dist.destroy_process_group()
+
+
 def average_gradients(parameters: Sequence[Tensor]) -> None:
     """Replace every gradient by its mean over the processes."""
     gradients = [p.grad for p in parameters if p.grad is not None]

@@ -72,7 +72,7 @@ class Registry:
         for kind, hook in KINDS.items():
             self._collect(kind, hook)
 
-    def all(self, kind: str) -> dict[str, Spec[Any]]:
+    def all(self, kind: str) -> dict[str, Any]:
         """Every spec of a kind, sorted by name."""
         return {name: spec for name, (spec, _) in sorted(self._specs[kind].items())}
 
