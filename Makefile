@@ -28,6 +28,7 @@ test-slow: $(VENV)/installed  ## the tests that take minutes
 
 check: $(VENV)/installed  ## lint, types, import contracts
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check -q .
 	$(BIN)/mypy
 	PYTHONPATH=core:plugins:export:serve:cli $(BIN)/lint-imports
 

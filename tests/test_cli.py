@@ -138,10 +138,7 @@ def test_the_same_seed_gives_the_same_picture_from_run_and_file(trained: Trained
         outcome = done("sample", source, "--n", 5, "--seed", 1, "--columns", 5, "-o", tmp_path / name, *TINY)
         assert outcome.out == f"5 samples of seed 1 in {tmp_path / name}\n"
     run, file = (np.asarray(Image.open(tmp_path / name), dtype=int) for name in ("run.png", "file.png"))
-    assert run.shape == (
-        2 + 50,
-        2 + 5 * 50,
-    )  # one row of 8×8 pictures, six times enlarged, two pixels between
+    assert run.shape == (2 + 66, 2 + 5 * 66)  # one row of 8×8 pictures, eight times enlarged, two pixels between
     assert np.abs(run - file).max() <= 1  # a value on the edge between two levels may fall either way
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,36 @@ def test_the_resolved_config_holds_every_default_and_the_owners(registry: Regist
 
 def test_a_resolved_config_resolves_to_itself(registry: Registry) -> None:
     config = resolved(registry, regularizers={"instance-noise": True})
-    again, _ = resolve(config.model_dump(mode="json"), registry)
+    again, _ = resolve({**config.model_dump(mode="json"), "data_fingerprint": "from config.toml"}, registry)
     assert again == config
+
+
+def test_a_runs_config_is_of_one_recipe(registry: Registry) -> None:
+    config = {**resolved(registry).model_dump(mode="json"), "data_fingerprint": "from config.toml"}
+    assert merge(config, {"recipe": "tiny", "seed": 3})["seed"] == 3
+    with pytest.raises(GanforgeError, match="the config is a whole run of recipe 'tiny'"):
+        merge(config, {"recipe": "vanilla"})
+
+
+def test_what_a_plugin_raises_names_its_owner(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise KeyError("oh")
+
+    for kind, name, member in (("recipe", "tiny", "settings"), ("dataset", "tiny-pictures", "load")):
+        spec, owner = registry._specs[kind][name]
+        with monkeypatch.context() as patch:
+            patch.setitem(registry._specs[kind], name, (dataclasses.replace(spec, **{member: broken}), owner))
+            with pytest.raises(
+                GanforgeError, match=rf"{kind} '{name}' of plugin 'tiny' .* raised in {member}: KeyError"
+            ):
+                resolved(registry)
 
 
 def test_regularizers_switch_on_and_off(registry: Registry) -> None:
     assert "instance-noise" in resolved(registry, regularizers={"instance-noise": True}).regularizers
     assert resolved(registry, regularizers={"instance-noise": False}).regularizers == {}
+    on = {"regularizers": {"instance-noise": {"sigma": 0.3}}}
+    assert merge(on, {"regularizers": {"instance-noise": True}}) == on
 
 
 def test_lengths(registry: Registry) -> None:

@@ -134,7 +134,7 @@ def test_missing_files_name_the_folder_and_both_ways_out(tmp_path: Path, source:
     text = str(raised.value)
     assert text.startswith(f"data set '{source.name}' is not in {tmp_path / source.folder}: ")
     assert "--data-root" in text
-    assert "--set data.download=true" in text
+    assert "--download" in text
     assert ("dataset-fashion-mnist" in text) == (source.name == "fashion-mnist")
     assert "\n" not in text
     assert not list(tmp_path.iterdir())

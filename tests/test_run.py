@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from ganforge.core import GanforgeError, Run, RunObserver, checkpoint, resume, train
 from ganforge.core.errors import Interrupted, TrainingFailed
+from ganforge.core.files import locked
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN
 
@@ -241,6 +242,55 @@ def test_cuda_without_a_gpu_is_one_sentence(registry: Registry, tmp_path: Path) 
         pytest.skip("there is a GPU here")
     with pytest.raises(GanforgeError, match=r"device cuda: torch .* sees no CUDA GPU; use --device cpu or auto"):
         train(tiny.request(machine={"device": "cuda"}), tmp_path / "run", registry=registry)
+
+
+def test_two_processes_cannot_train_one_run(registry: Registry, tmp_path: Path) -> None:
+    train(tiny.request(), tmp_path / "run", registry=registry)
+    with locked(tmp_path / "run"), pytest.raises(GanforgeError, match="another process is training in"):
+        resume(tmp_path / "run", steps=6, registry=registry)
+    assert resume(tmp_path / "run", steps=6, registry=registry).round == 6
+
+
+def test_batch_norm_needs_two_samples(registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(GanforgeError, match="batch norm needs at least two samples in each process"):
+        train(tiny.request(architecture={"norm": True}, batch_size=1), tmp_path / "run", registry=registry)
+    assert not (tmp_path / "run").exists()
+    run = train(tiny.request(batch_size=1), tmp_path / "run", registry=registry)
+    assert "diversity" not in (run.directory / "metrics.jsonl").read_text()
+
+
+def test_compiled_networks_are_not_asked_to_be_differentiated_twice(registry: Registry, tmp_path: Path) -> None:
+    machine = {"device": "cpu", "compile": True}
+    for name in ("gradient-penalty", "r1"):
+        with pytest.raises(GanforgeError, match=f"cannot be differentiated twice, as '{name}' does"):
+            train(tiny.request(machine=machine, regularizers={name: True}), tmp_path / "run", registry=registry)
+
+
+def test_shared_weights_are_saved_and_restored(registry: Registry, tmp_path: Path) -> None:
+    run = train(tiny.request(), tmp_path / "run", registry=registry)
+    critic = run.game.networks["discriminator"]
+    critic.again = critic.first
+    saved = checkpoint.save(run.game, tmp_path / "saved", 4, 1)
+    tensors = load_file(saved / "networks.safetensors")
+    name = "networks.discriminator.{}.weight"
+    assert torch.equal(tensors[name.format("again")], tensors[name.format("first")])
+    assert checkpoint.load(run.game, saved) == 4
+
+
+def test_metrics_are_json_even_when_a_figure_is_not_a_number(registry: Registry, tmp_path: Path) -> None:
+    far_too_fast = {"lr": 1e38, "optimizer": "sgd"}
+    with pytest.raises(TrainingFailed):
+        train(
+            tiny.request(steps=40, every=40, generator=far_too_fast, discriminator=far_too_fast),
+            tmp_path / "run",
+            registry=registry,
+        )
+    lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+
+    def strict(constant: str) -> float:
+        raise AssertionError(f"{constant} is not JSON")
+
+    assert None in json.loads(lines[-1], parse_constant=strict).values()
 
 
 def test_training_leaves_torchs_own_randomness_alone(registry: Registry, tmp_path: Path) -> None:

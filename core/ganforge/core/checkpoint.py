@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ganforge.core.files import atomic_directory
 from ganforge.core.game import Game, Player
 
 FORMAT = 1
+log = logging.getLogger("ganforge")
 
 
 def save(game: Game, directory: Path, round_: int, keep: int) -> Path:
@@ -56,6 +58,13 @@ def load(game: Game, path: Path) -> int:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         hint = "delete that folder to go on from the checkpoint before it, or from the start"
         raise GanforgeError(f"checkpoint {path} is damaged ({error}); {hint}") from None
+    if position.get("torch") != torch.__version__:
+        log.warning(
+            "%s was made by torch %s; the last bits may differ under torch %s",
+            path,
+            position.get("torch"),
+            torch.__version__,
+        )
     try:
         game.load_state_dict(networks, strict=True)
         _restore_optimizers(game, optimizers)
@@ -66,8 +75,15 @@ def load(game: Game, path: Path) -> int:
 
 
 def _write(path: Path, tensors: dict[str, Tensor]) -> None:
+    kept: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().contiguous()
+        # safetensors refuses shared memory, and networks may share layers: each name gets its own copy.
+        kept[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
+        seen.add(tensor.data_ptr())
     try:
-        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
+        save_file(kept, path)
     except SafetensorError as error:  # it wraps the operating system's errors, disk full among them
         raise OSError(f"{error}") from error
 
@@ -102,6 +118,9 @@ def _restore_optimizers(game: Game, tensors: dict[str, Tensor]) -> None:
             _restore_scaler(players[owner], value)
             continue
         parameter = parameters[name]
+        fused = any(group.get("fused") for group in players[owner].optimizer.param_groups)
+        if fused:
+            value = value.to(parameter.device)  # a fused kernel keeps its count of steps beside the moments
         if value.shape == parameter.shape:
             # Fused kernels walk raw memory: a moment must have its parameter's layout, channels-last or not.
             value = torch.empty_like(parameter).copy_(value).detach()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -131,7 +132,8 @@ COMPONENTS = ("recipe", "data", "architecture", "loss")
 SETS = {"regularizers": "regularizer", "observers": "observer"}
 LENGTHS = ("epochs", "images")
 NEEDED = {"recipe": "a recipe: give its name", "data": "data: name a data set or a folder of pictures"}
-RECORDED = ("plugins", "data_spec", "data_fingerprint")  # what a run's config.toml tells beside the config
+COMPLETE = "data_fingerprint"  # a run's own config.toml has it: every setting is there
+RECORDED = ("plugins", "data_spec", COMPLETE)  # what a run's config.toml tells beside the settings
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -164,6 +166,11 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`over` laid on `base`. A component may be given by its name alone; another name drops the old one's options."""
     base, over = _named(base), _named(over)
+    if COMPLETE in base and "recipe" in over and _lay(base["recipe"], over["recipe"]) != base["recipe"]:
+        raise GanforgeError(
+            f"the config is a whole run of recipe '{base['recipe'].get('name')}', down to every number: "
+            "leave the file out to train another recipe, or change single settings"
+        )
     for key in COMPONENTS:
         old, new = base.get(key), over.get(key)
         if (
@@ -185,7 +192,10 @@ def _lay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        merged[key] = _lay(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        if isinstance(old, Mapping):
+            # `true` switches on what may be on already: then with the options it has.
+            value = old if value is True else _lay(old, value) if isinstance(value, Mapping) else value
+        merged[key] = value
     return merged
 
 
@@ -211,10 +221,12 @@ def resolve(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Dat
     if data_config.flip and data.spec.kind != "images":
         raise GanforgeError(f"option 'data.flip': mirrors pictures, and '{data_config.name}' has {data.spec}")
     wanted = {k: v for k, v in request.items() if k not in (*LENGTHS, *RECORDED)}
-    settings = merge(merge({"observers": DEFAULT_OBSERVERS}, recipe.settings(options, data.spec)), wanted)
+    with attributed(registry, "recipe", recipe.name, "settings"):
+        numbers = recipe.settings(options, data.spec)
+    settings = merge(merge({"observers": DEFAULT_OBSERVERS}, numbers), wanted)
     settings["recipe"] = {"name": recipe.name, **options.model_dump(mode="json")}
     settings["data"] = data_config.model_dump()
-    if "plugins" in request:  # a run's own config: what it leaves out was left out on purpose
+    if COMPLETE in request:  # what a run's own config leaves out was left out on purpose
         settings |= {key: request.get(key, {}) for key in SETS}
     settings |= {key: _switched(settings.get(key, {})) for key in SETS}
     config = _components(parse(Config, settings), registry)
@@ -224,8 +236,22 @@ def resolve(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Dat
 def load_data(config: DataConfig, registry: Registry, split: Literal["train", "test"] = "train") -> Data:
     """Load a split of the data set a config names."""
     spec = registry.find("dataset", config.name)
-    data: Data = spec.load(parse(spec.options, config.values, "data"), config.request(split))
+    options = parse(spec.options, config.values, "data")
+    with attributed(registry, "dataset", config.name, "load"):
+        data: Data = spec.load(options, config.request(split))
     return data
+
+
+@contextlib.contextmanager
+def attributed(registry: Registry, kind: str, name: str, doing: str) -> Iterator[None]:
+    """Turn whatever a plugin's own code raises into a sentence that names its owner."""
+    try:
+        yield
+    except GanforgeError:
+        raise
+    except Exception as error:
+        owner = registry.owner(kind, name)
+        raise GanforgeError(f"{kind} '{name}' of {owner} raised in {doing}: {type(error).__name__}: {error}") from error
 
 
 def _data_request(values: Mapping[str, Any], registry: Registry) -> dict[str, Any]:

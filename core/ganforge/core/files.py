@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
@@ -65,6 +66,21 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold a directory for one process; the system lets go when the process dies, however it dies.
+
+    Raises:
+        GanforgeError: another process holds it.
+    """
+    with (directory / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise GanforgeError(f"another process is training in {directory}; wait for it, or stop it first") from None
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

@@ -69,13 +69,15 @@ class Effect(nn.Module):
 
     `roles` are the players its penalty belongs to (none: it has no penalty). `every` makes the penalty lazy:
     only each `every`-th move of the player pays it, multiplied by `every` when `rescale` is true.
-    `replaces` puts the penalty in the place of the player's loss instead of adding it.
+    `replaces` puts the penalty in the place of the player's loss instead of adding it. `differentiates_twice` says
+    that it uses `duel.gradient`, which compiled networks cannot serve.
     """
 
     roles: frozenset[Role] = frozenset()
     every: int = 1
     rescale: bool = True
     replaces: bool = False
+    differentiates_twice: bool = False
 
     def attach(self, game: Game) -> None:
         """Change the networks' structure, once, before optimizers exist."""

@@ -70,16 +70,16 @@ _CODES = 1 << 20  # streams below hold z and its redraws; codes have their own, 
 def picture_seeds(seed: int, n: int, *, start: int = 0) -> np.ndarray:
     """The seed of each picture of a sample: int64 [n], non-negative."""
     index = np.arange(start, start + n, dtype=np.int64)
-    key = _key(np.full(n, _as_int64(seed)))
-    high, low = _mix(_mix(key ^ (index & _MASK)) + 1), _mix(_mix(key ^ (index & _MASK)) + 2)
+    one, two = _keys(np.array([_as_int64(seed)]))
+    high, low = _mix(_mix(one ^ index) + two), _mix(_mix(two ^ index) + one)
     return ((high >> 1) << 32) | low
 
 
 def uniforms(seeds: np.ndarray, dim: int, *, stream: int = 0) -> np.ndarray:
     """Numbers in [0, 1): float64 [n, dim], a pure function of (seed, stream, position)."""
-    key = _mix(_key(seeds) + stream)[:, None]
+    one, two = (key[:, None] for key in _keys(seeds))
     position = np.arange(dim, dtype=np.int64)[None, :]
-    return _mix(_mix(key ^ position) + key) / 2.0**32
+    return _mix(_mix(_mix(one + stream) ^ position) + two) / 2.0**32
 
 
 def normals(seeds: np.ndarray, dim: int, *, stream: int = 0) -> np.ndarray:
@@ -102,9 +102,11 @@ def _as_int64(seed: int) -> int:
     return (seed + 2**63) % 2**64 - 2**63
 
 
-def _key(seeds: np.ndarray) -> np.ndarray:
+def _keys(seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two 32-bit words of each seed: one alone would give two of a hundred thousand pictures the same latent."""
     seeds = np.asarray(seeds, dtype=np.int64)
-    return _mix((seeds & _MASK) ^ _mix(((seeds >> 32) & _MASK) ^ 0x9E3779B9))
+    low, high = seeds & _MASK, (seeds >> 32) & _MASK
+    return _mix(low ^ _mix(high ^ 0x9E3779B9)), _mix(high ^ _mix(low ^ 0x85EBCA6B))
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

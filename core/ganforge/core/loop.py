@@ -8,7 +8,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
 import numpy as np
@@ -43,7 +43,7 @@ def play(game: Game, stream: Stream, info: RunInfo, observers: Sequence[RunObser
             # Nothing in a round waits for the device; reading a figure does, so that happens only when one is due.
             if log:
                 recorder.log(done, moves)
-            stopped = distributed.agree(stop.is_set())
+            stopped = distributed.agree(stop.is_set()) if log or distributed.world() == 1 else False
             if done % config.every == 0 or done == config.steps or stopped:
                 recorder.snapshot(done)
                 recorder.checkpoint(done)
@@ -88,6 +88,8 @@ def _descend(player: Player, objective: Objective, *, measure: bool) -> torch.Te
     if measure:
         player.scaler.unscale_(player.optimizer)
         norm = torch.nn.utils.get_total_norm([p.grad for p in player.parameters if p.grad is not None])
+        if player.scaler.is_enabled() and not torch.isfinite(norm):
+            norm = None  # fp16 has not found its scale yet, and skips this step
     player.scaler.step(player.optimizer)
     player.scaler.update()
     return norm
@@ -131,7 +133,7 @@ class Recorder:
             figures |= objective.scalars
             if norm is not None:
                 figures[f"gradient_norm/{objective.step.player.name}"] = norm
-            if objective.step.player.role == "discriminator":
+            if objective.step.player.role == "discriminator" and len(objective.step.fake) > 1:
                 figures["diversity"] = _spread(objective.step.fake) / _spread(objective.step.real)
         seconds, images = time.monotonic() - self.since, images_per_round(self.game.config)
         record = {
@@ -144,12 +146,12 @@ class Recorder:
         }
         self.since, self.since_round = time.monotonic(), done
         if self.writes:
-            append_line(self.info.directory / "metrics.jsonl", json.dumps(record))
+            append_line(self.info.directory / "metrics.jsonl", json.dumps(_without_nan(record)))
         for observer in self.observers:
             observer.step_logged(record)
         bad = [name for name, value in record.items() if name.startswith("loss/") and not math.isfinite(value)]
         if bad:
-            raise self.failed(done, f"{' and '.join(bad)} is not finite")
+            raise self.failed(done, f"{' and '.join(bad)} {'is' if len(bad) == 1 else 'are'} not finite")
 
     def snapshot(self, done: int) -> None:
         if not self.writes:
@@ -170,7 +172,10 @@ class Recorder:
     def failed(self, done: int, reason: str) -> TrainingFailed:
         known = checkpoint.available(self.info.directory / "checkpoints")
         good = f"the last good checkpoint is {known[-1]}" if known else "no checkpoint was made before"
-        return TrainingFailed(f"training stopped in round {done}: {reason}; {good}; try a smaller learning rate")
+        return TrainingFailed(
+            f"training stopped in round {done}: {reason}; {good}; try a smaller learning "
+            f"rate: ganforge train --config {self.info.directory / 'config.toml'} --set discriminator.lr=…"
+        )
 
     def _drop_beyond(self, start: int) -> None:
         """What was written after the checkpoint we resume from will be written again."""
@@ -180,6 +185,11 @@ class Recorder:
         path = self.info.directory / "metrics.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         write_text(path, "".join(line + "\n" for line in lines if 0 < _round_of(line) <= start))
+
+
+def _without_nan(record: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN: a value that is not finite is null in the file."""
+    return {name: value if math.isfinite(value) else None for name, value in record.items()}
 
 
 def _round_of(line: str) -> int:

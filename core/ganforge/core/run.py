@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
@@ -14,11 +15,11 @@ import tomli_w
 import torch
 
 from ganforge.core import checkpoint, distributed
-from ganforge.core.config import Config, load_data, merge, read_toml, resolve
+from ganforge.core.config import Config, attributed, load_data, merge, read_toml, resolve
 from ganforge.core.data import Data, DataSpec
 from ganforge.core.draw import Stream, hash64
 from ganforge.core.errors import GanforgeError
-from ganforge.core.files import write_text
+from ganforge.core.files import locked, write_text
 from ganforge.core.game import AdversarialGame, Effect, Game, LossModule, Networks, Parts
 from ganforge.core.loop import play
 from ganforge.core.observers import RunInfo, RunObserver
@@ -53,7 +54,7 @@ class Run:
         if device is not None:
             config = parse(Config, merge(config.model_dump(), {"machine": {"device": device}}))
         run = cls(directory, config, data, fingerprint, registry or default_registry())
-        run._check_plugins()
+        run._check_plugins(config.parts())
         return run
 
     @property
@@ -94,8 +95,8 @@ class Run:
         text = tomli_w.dumps({**self.config.model_dump(mode="json", exclude_none=True), **recorded})
         write_text(self.directory / "config.toml", text)
 
-    def _check_plugins(self) -> None:
-        for key, (kind, name) in self.config.parts().items():
+    def _check_plugins(self, parts: Mapping[str, tuple[str, str]]) -> None:
+        for key, (kind, name) in parts.items():
             if name not in self.registry.all(kind):
                 owner = self.config.plugins.get(key, "an unknown plugin")
                 remedy = f"load it with --plugin {owner}" if owner.endswith(".py") else "which is not installed here"
@@ -122,14 +123,12 @@ def train(
         Interrupted, TrainingFailed: see `ganforge.core.loop.play`; the run is on disk.
     """
     registry = registry or default_registry()
+    if out is not None:
+        _check_new(Path(out))
     config, data = resolve(request, registry)
     config = _with_machine(config)
     game = build_game(config, data.spec, registry)
     directory = Path(distributed.same_text(str(out or _new_name(config))))
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())) and distributed.rank() == 0:
-        raise GanforgeError(
-            f"{directory} exists already: go on with `ganforge resume {directory}` or give another --out"
-        )
     run = Run(directory, config, data.spec, data.fingerprint, registry)
     if distributed.rank() == 0:
         run.save_config()
@@ -160,6 +159,7 @@ def resume(
         game, start = build_game(run.config, run.data, run.registry), 0
     if start >= run.config.steps:
         return run
+    run._check_plugins({"data": ("dataset", run.config.data.name)})
     data = load_data(run.config.data, run.registry)
     if data.spec != run.data:
         raise GanforgeError(f"the data of {run.directory} was {run.data}; what is there now is {data.spec}")
@@ -168,6 +168,8 @@ def resume(
             "the data of %s has changed since it was trained: it will not go on as if it had never stopped", directory
         )
     if steps is not None and distributed.rank() == 0:
+        if any(player.config.lr_decay != "none" for player in game.players):
+            log.warning("the learning rate's decay now ends at round %d: it is higher again than it was", steps)
         run.save_config()
     return _play(run, game, data, start, observers)
 
@@ -188,13 +190,25 @@ def build_game(config: Config, data: DataSpec, registry: Registry) -> Game:
         }
         parts = Parts(config, data, networks, loss, effects, device)
         make = registry.find("recipe", config.recipe.name).game
-        game: Game = make(config, parts) if make else AdversarialGame(parts)
+        with attributed(registry, "recipe", config.recipe.name, "game"):
+            game: Game = make(config, parts) if make else AdversarialGame(parts)
+    _check_limits(config, game)
     if distributed.world() > 1 and device.type == "cuda":
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(game.networks)
     if config.machine.compile:
         for network in game.networks.values():
             network.compile()
     return game
+
+
+def _check_limits(config: Config, game: Game) -> None:
+    """What torch would only refuse in the middle of a round."""
+    norms = [m for m in game.networks.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    if norms and config.batch_size == distributed.world():
+        raise GanforgeError("option 'batch_size': batch norm needs at least two samples in each process")
+    twice = [name for name, effect in game.effects.items() if effect.differentiates_twice]
+    if config.machine.compile and twice:
+        raise GanforgeError(f"--compile: compiled networks cannot be differentiated twice, as '{twice[0]}' does")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -213,13 +227,8 @@ def resolve_device(name: str) -> torch.device:
 def _build(registry: Registry, kind: str, name: str, values: Mapping[str, Any], *context: Any) -> Any:
     spec: Spec[Any] = registry.find(kind, name)
     options = parse(spec.options, values, kind)
-    try:
+    with attributed(registry, kind, name, "build"):
         return spec.build(options, *context)  # type: ignore[attr-defined]
-    except GanforgeError:
-        raise
-    except Exception as error:
-        owner = registry.owner(kind, name)
-        raise GanforgeError(f"{kind} '{name}' of {owner} raised in build: {type(error).__name__}: {error}") from error
 
 
 def _play(run: Run, game: Game, data: Data, start: int, observers: Sequence[RunObserver]) -> Run:
@@ -228,7 +237,8 @@ def _play(run: Run, game: Game, data: Data, start: int, observers: Sequence[RunO
     info = RunInfo(run.directory, config, data.spec, len(data), reading, start)
     chosen = [_build(registry, "observer", name, values) for name, values in config.observers.items()]
     stream = Stream(data, config.seed, flip=config.data.flip, channels_last=config.machine.channels_last)
-    play(game, stream, info, [*chosen, *observers])
+    with locked(run.directory) if distributed.rank() == 0 else contextlib.nullcontext():
+        play(game, stream, info, [*chosen, *observers])
     run.game, run.round = game, config.steps
     return run
 
@@ -251,6 +261,13 @@ def _set_threads(config: Config) -> None:
     torch.set_num_threads(wanted)
     if torch.get_num_threads() != wanted:
         log.warning("%d threads are not to be had here: the last bits will differ from the run's", wanted)
+
+
+def _check_new(directory: Path) -> None:
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise GanforgeError(
+            f"{directory} exists already: go on with `ganforge resume {directory}` or give another --out"
+        )
 
 
 def _new_name(config: Config) -> Path:

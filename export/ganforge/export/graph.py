@@ -36,7 +36,7 @@ def freeze(network: nn.Module) -> Frozen:
     for module in frozen.modules():
         if parametrize.is_parametrized(module):
             _own_class(module)
-            for name in list(module.parametrizations):
+            for name in list(module.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(module, name, leave_parametrized=True)
     return Frozen(frozen).eval()
 

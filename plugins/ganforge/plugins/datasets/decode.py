@@ -44,9 +44,7 @@ def decode(file: Path, resolution: int, channels: int) -> np.ndarray:
         image = _to_mode(_upright(opened), "L" if channels == 1 else "RGB")
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
-    square = image.resize(
-        (resolution, resolution), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
-    )
+    square = image.resize((resolution, resolution), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
     return np.asarray(square).reshape(resolution, resolution, channels).transpose(2, 0, 1)
 
 

@@ -141,7 +141,7 @@ def _failed(source: Source, folder: Path, request: DataRequest, error: Exception
         )
     return GanforgeError(
         f"data set '{source.name}' in {folder} is incomplete or damaged ({reason}): delete that folder "
-        f"and fetch it again with --set data.download=true, or give another with --data-root"
+        f"and fetch it again with --download, or give another with --data-root"
     )
 
 
@@ -149,7 +149,7 @@ def _not_there(source: Source, root: Path) -> GanforgeError:
     package = f", or install Debian's package {source.package}" if source.package else ""
     return GanforgeError(
         f"data set '{source.name}' is not in {root / source.folder}: name the folder that holds "
-        f"{source.folder} with --data-root, or allow the download with --set data.download=true{package}"
+        f"{source.folder} with --data-root, or allow the download with --download{package}"
     )
 
 

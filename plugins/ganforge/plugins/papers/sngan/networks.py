@@ -25,9 +25,7 @@ def build(options: ResNetOptions, built: Built) -> Networks:
         GanforgeError: for points, and for other sizes.
     """
     if built.data.kind != "images":
-        raise GanforgeError(
-            f"architecture 'sn-resnet' builds images, not {built.data}; try --set architecture=mlp"
-        )
+        raise GanforgeError(f"architecture 'sn-resnet' builds images, not {built.data}; try --set architecture=mlp")
     channels, height, width = built.data.shape
     if height != width or height not in SIDES:
         raise GanforgeError(

@@ -14,6 +14,7 @@ class GradientPenalty(Effect):
     """λ E(‖∇D(x̂)‖₂ - 1)², with x̂ = εx + (1 - ε)G(z) and ε ~ U[0, 1], one for each pair."""
 
     roles = frozenset({"discriminator"})
+    differentiates_twice = True
 
     def __init__(self, options: PenaltyOptions) -> None:
         super().__init__()

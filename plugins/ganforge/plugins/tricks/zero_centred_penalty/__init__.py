@@ -15,9 +15,7 @@ class ZeroCentredOptions(Options):
     """Section 4.1's number, and how lazily it is paid."""
 
     gamma: float = Field(10.0, ge=0, description="γ: the penalty is γ/2 times the mean squared gradient norm")
-    every: int = Field(
-        1, ge=1, description="paid in each `every`-th step of D, `every` times as high (StyleGAN2: 16)"
-    )
+    every: int = Field(1, ge=1, description="paid in each `every`-th step of D, `every` times as high (StyleGAN2: 16)")
 
 
 def build_r1(options: ZeroCentredOptions) -> Any:

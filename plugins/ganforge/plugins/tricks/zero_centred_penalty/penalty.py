@@ -16,6 +16,7 @@ class ZeroCentred(Effect):
     """What both have: γ, the role, and laziness."""
 
     roles = frozenset({"discriminator"})
+    differentiates_twice = True
 
     def __init__(self, options: ZeroCentredOptions) -> None:
         super().__init__()
