@@ -10,6 +10,7 @@ settings for points were chosen on seeds 0, 1 and 2; the table is made on others
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -23,21 +24,24 @@ def play(recipe: str, data: str, seed: int) -> dict[str, float]:
     import torch
 
     from ganforge.core import Run, resume, train
-    from ganforge.core.config import load_data
+    from ganforge.core.config import load_data, resolve
     from ganforge.core.registry import default_registry
 
-    directory = RUNS / f"{recipe}-{data}-{seed}"
+    torch.set_num_threads(1)
+    registry, directory = default_registry(), RUNS / f"{recipe}-{data}-{seed}"
+    machine = {"device": "cpu", "threads": 1}
+    wanted = {"recipe": recipe, "data": data, "seed": seed, "machine": machine, "every": 2000, "observers": []}
+    config, _ = resolve(wanted, registry)
+    if (directory / "config.toml").exists() and Run.load(directory).config.digest() != config.digest():
+        shutil.rmtree(directory)  # the recipe has changed since
     if (directory / "config.toml").exists():
-        run = resume(directory)
+        resume(directory)
     else:
-        machine = {"device": "cpu", "threads": 1}
-        wanted = {"recipe": recipe, "data": data, "seed": seed, "machine": machine, "every": 2000, "observers": []}
-        torch.set_num_threads(1)
-        run = train(wanted, directory)
-    metric = default_registry().find("metric", "modes")
+        train(wanted, directory)
+    metric = registry.find("metric", "modes")
     points = Run.load(directory).sample(SAMPLES, seed=1)
-    scores: dict[str, float] = metric.score(metric.options(), points, load_data(run.config.data, default_registry()))
-    return {**scores, "steps": run.config.steps, "moves": run.config.discriminator.moves}
+    scores: dict[str, float] = metric.score(metric.options(), points, load_data(config.data, registry))
+    return {**scores, "steps": config.steps, "moves": config.discriminator.moves}
 
 
 def recipes_for_points(data: str) -> list[str]:
