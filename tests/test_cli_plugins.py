@@ -88,6 +88,17 @@ def test_a_plugin_that_is_switched_off(switch: str, site: Site, monkeypatch: pyt
             "ZeroDivisionError: division by zero",
         ),
         (
+            "afar-kind",
+            """
+            from ganforge.core import Loss, hookimpl
+
+            @hookimpl
+            def ganforge_losses():
+                return [Loss]
+            """,
+            "TypeError: ganforge_losses must return a list of Loss specs, but the class Loss is in it",
+        ),
+        (
             "afar-command",
             """
             from ganforge.core import hookimpl

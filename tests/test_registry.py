@@ -94,6 +94,62 @@ def test_a_broken_plugin_is_reported_and_the_rest_works(
         registry.find("recipe", "strange")
 
 
+WRONG = """
+from ganforge.core import Loss, Reading, Recipe, hookimpl
+
+recipe = Recipe(name="strange", summary="", settings=lambda options, data: {})
+nameless = Loss(name=None, summary="", build=lambda options: None, reading=Reading("D"))
+
+@hookimpl
+def ganforge_losses():
+    return RETURNED
+"""
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        ("[Loss]", ", but the class Loss is in it"),
+        ("[recipe]", ", but an object of type Recipe is in it"),
+        ("['hinge']", ", but an object of type str is in it"),
+        ("[nameless]", ", but the name of one is None"),
+        ("nameless", ", not an object of type Loss"),
+        ("Loss", ", not the class Loss"),
+        ("None", ", not an object of type NoneType"),
+    ],
+)
+def test_a_hook_that_returns_something_else_is_a_broken_plugin(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, returned: str, reason: str
+) -> None:
+    install(monkeypatch, tmp_path, "strange_gan", WRONG.replace("RETURNED", returned))
+    registry = Registry(fallback={"dcgan": BUILTIN["dcgan"]})
+    (broken,) = [plugin for plugin in registry.plugins if plugin.problem]
+    assert broken.name == "strange-gan"
+    assert broken.problem == f"TypeError: ganforge_losses must return a list of Loss specs{reason}"
+    assert None not in registry.all("loss")
+    assert list(registry.all("recipe")) == ["dcgan"]
+
+
+@pytest.mark.parametrize("hook", ["ganforge_metrics()", "ganforge_commands(app)"])
+def test_a_broken_plugin_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hook: str) -> None:
+    """What it offered before the hook that raises is taken back."""
+    install(monkeypatch, tmp_path, "strange_gan", f"{GOOD}\n@hookimpl\ndef {hook}:\n    return 1 / 0\n")
+    registry = Registry(fallback={"dcgan": BUILTIN["dcgan"]})
+    registry.add_commands(None)
+    (broken,) = [plugin for plugin in registry.plugins if plugin.problem]
+    assert broken.problem == "ZeroDivisionError: division by zero"
+    assert list(registry.all("recipe")) == ["dcgan"]
+
+
+def test_a_broken_plugin_is_asked_no_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also not for the same hook, which a plugin may implement twice."""
+    second = '@hookimpl(specname="ganforge_recipes")\ndef {}():\n    return 1 / 0\n'
+    install(monkeypatch, tmp_path, "strange_gan", "\n".join([GOOD, second.format("a"), second.format("z")]))
+    registry = Registry(fallback={"dcgan": BUILTIN["dcgan"]})
+    assert [plugin.problem for plugin in registry.plugins if plugin.problem] == ["ZeroDivisionError: division by zero"]
+    assert list(registry.all("recipe")) == ["dcgan"]
+
+
 def test_a_clash_of_names_names_both_owners(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(monkeypatch, tmp_path, "strange_gan", GOOD.replace("strange", "dcgan"))
     with pytest.raises(GanforgeError) as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -14,20 +14,21 @@ from typing import Any
 
 import pluggy
 
-from ganforge.core import hookspecs
+from ganforge.core import hookspecs, specs
 from ganforge.core.errors import GanforgeError, unknown
 from ganforge.core.specs import Spec
 
 GROUP = "ganforge"
-KINDS = {
-    "architecture": "ganforge_architectures",
-    "loss": "ganforge_losses",
-    "regularizer": "ganforge_regularizers",
-    "recipe": "ganforge_recipes",
-    "dataset": "ganforge_datasets",
-    "observer": "ganforge_observers",
-    "metric": "ganforge_metrics",
+KINDS: dict[str, tuple[str, type[Spec[Any]]]] = {
+    "architecture": ("ganforge_architectures", specs.Architecture),
+    "loss": ("ganforge_losses", specs.Loss),
+    "regularizer": ("ganforge_regularizers", specs.Regularizer),
+    "recipe": ("ganforge_recipes", specs.Recipe),
+    "dataset": ("ganforge_datasets", specs.Dataset),
+    "observer": ("ganforge_observers", specs.Observer),
+    "metric": ("ganforge_metrics", specs.Metric),
 }
+"""What plugins offer: each kind's hook, and the spec which that hook returns a list of."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ class Registry:
         for file in files:
             self._register(import_file(file), Plugin(file.stem, str(file.absolute())))
         self._check_hook_names()
-        for kind, hook in KINDS.items():
-            self._collect(kind, hook)
+        for kind in KINDS:
+            self._collect(kind)
 
     def all(self, kind: str) -> dict[str, Any]:
         """Every spec of a kind, sorted by name."""
@@ -130,14 +131,15 @@ class Registry:
             wrong = next(n for n in dir(error.plugin) if n.startswith("ganforge_") and n not in hooks)
             raise unknown("hook", wrong, hooks, str(owner)) from None
 
-    def _collect(self, kind: str, hook: str) -> None:
+    def _collect(self, kind: str) -> None:
+        hook, wanted = KINDS[kind]
         for plugin, function in self._implementations(hook):
             try:
-                specs = list(function())
+                offered = _offered(function(), hook, wanted)
             except Exception as error:
                 self._fail(plugin, error)
                 continue
-            for spec in specs:
+            for spec in offered:
                 self._add(kind, spec, plugin)
 
     def _add(self, kind: str, spec: Spec[Any], plugin: Plugin) -> None:
@@ -149,16 +151,42 @@ class Registry:
             )
         self._specs[kind][spec.name] = (spec, plugin)
 
-    def _implementations(self, hook: str) -> list[tuple[Plugin, Any]]:
-        owners = {plugin.name: plugin for plugin in self.plugins if not plugin.problem}
-        implementations = getattr(self._manager.hook, hook).get_hookimpls()
-        return [(owners[i.plugin_name], i.function) for i in implementations if i.plugin_name in owners]
+    def _implementations(self, hook: str) -> Iterator[tuple[Plugin, Any]]:
+        """One by one, because a plugin that fails meanwhile is asked no more."""
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            for plugin in [p for p in self.plugins if p.name == implementation.plugin_name and not p.problem]:
+                yield plugin, implementation.function
 
     def _fail(self, plugin: Plugin, error: Exception) -> None:
-        self.plugins[self.plugins.index(plugin)] = Plugin(plugin.name, plugin.distribution, _reason(error))
+        """Leave the whole plugin out: half of one would fail later, and with a worse reason."""
+        self.plugins[self.plugins.index(plugin)] = replace(plugin, problem=_reason(error))
+        for kind, owned in self._specs.items():
+            self._specs[kind] = {name: (spec, owner) for name, (spec, owner) in owned.items() if owner != plugin}
 
 
 _DISABLED = "switched off by GANFORGE_DISABLE_PLUGINS"
+
+
+def _offered(returned: Any, hook: str, wanted: type[Spec[Any]]) -> list[Spec[Any]]:
+    """The specs that a hook returned.
+
+    Raises:
+        TypeError: it is no list, or something in it is not a spec of the hook's kind with a name.
+    """
+    rule = f"{hook} must return a list of {wanted.__name__} specs"
+    if not isinstance(returned, Iterable):
+        raise TypeError(f"{rule}, not {_what(returned)}")
+    offered = list(returned)
+    for spec in offered:
+        if not isinstance(spec, wanted):
+            raise TypeError(f"{rule}, but {_what(spec)} is in it")
+        if not isinstance(spec.name, str):
+            raise TypeError(f"{rule}, but the name of one is {spec.name!r}")
+    return offered
+
+
+def _what(thing: Any) -> str:
+    return f"the class {thing.__name__}" if isinstance(thing, type) else f"an object of type {type(thing).__name__}"
 
 
 def _reason(error: Exception) -> str:
