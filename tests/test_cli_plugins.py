@@ -135,7 +135,7 @@ def test_two_plugins_with_one_name(site: Site) -> None:
     sentence = refused("recipes", "list")
     assert sentence.startswith("two plugins register the recipe 'dcgan': plugin '")
     assert "(from afar-clash 1.0)" in sentence
-    assert "GANFORGE_DISABLE_PLUGINS=" in sentence
+    assert sentence.endswith("; rename one, or switch one off with GANFORGE_DISABLE_PLUGINS=afar-clash")
 
 
 def test_a_misspelt_hook(site: Site) -> None:
@@ -153,6 +153,15 @@ def test_a_single_file_plugin_wherever_it_is_named(form: str, tmp_path: Path) ->
     command = ["recipes", "list", "--json"]
     outcome = done(*plugin, *command) if form == "before" else done(*command, *plugin)
     assert "stranger" in {row["name"] for row in json.loads(outcome.out)}
+
+
+def test_a_single_file_called_like_one_of_ours(tmp_path: Path) -> None:
+    path = file(tmp_path, GOOD, "dcgan.py")
+    assert {"stranger", "dcgan"} <= recipes("--plugin", path)
+    rows = json.loads(done("plugins", "list", "--json", "--plugin", path).out)
+    offers = {row["distribution"]: row["offers"].get("recipe") for row in rows if row["name"] == "dcgan"}
+    assert offers.pop(str(path)) == ["stranger"]
+    assert list(offers.values()) == [["dcgan"]]
 
 
 @pytest.mark.parametrize(

@@ -24,15 +24,20 @@ class Distribution:
     name, version = "stranger-gan", "2.0"
 
 
-def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, source: str) -> None:
-    """Make a module and pretend a distribution declares it as an entry point."""
+def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, source: str, entry_name: str = "") -> None:
+    """Make a module and pretend a distribution declares it as an entry point, by default of the same name."""
     monkeypatch.delenv("GANFORGE_DISABLE_PLUGINS", raising=False)
     (tmp_path / f"{name}.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, name, raising=False)
-    entry = EntryPoint(name.replace("_", "-"), name, "ganforge")
+    entry = EntryPoint(entry_name or name.replace("_", "-"), name, "ganforge")
     monkeypatch.setattr(registry_module, "entry_points", lambda group: [entry])
     monkeypatch.setattr(EntryPoint, "dist", Distribution(), raising=False)
+
+
+def write(path: Path, source: str) -> Path:
+    path.write_text(source)
+    return path
 
 
 GOOD = """
@@ -154,9 +159,33 @@ def test_a_clash_of_names_names_both_owners(monkeypatch: pytest.MonkeyPatch, tmp
     install(monkeypatch, tmp_path, "strange_gan", GOOD.replace("strange", "dcgan"))
     with pytest.raises(GanforgeError) as error:
         Registry(fallback={"dcgan": BUILTIN["dcgan"]})
-    assert "two plugins register the recipe 'dcgan'" in str(error.value)
-    assert "'strange-gan' (from stranger-gan 2.0)" in str(error.value)
-    assert "'dcgan' (from ganforge source tree)" in str(error.value)
+    assert str(error.value) == (
+        "two plugins register the recipe 'dcgan': plugin 'strange-gan' (from stranger-gan 2.0) and plugin 'dcgan' "
+        "(from ganforge source tree); rename one, or switch one off with GANFORGE_DISABLE_PLUGINS=strange-gan"
+    )
+    monkeypatch.setenv("GANFORGE_DISABLE_PLUGINS", "strange-gan")
+    assert Registry(fallback={"dcgan": BUILTIN["dcgan"]}).owner("recipe", "dcgan").name == "dcgan"
+
+
+def test_what_cannot_be_switched_off_must_be_renamed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(registry_module, "entry_points", lambda group: [])
+    file = write(tmp_path / "mine.py", GOOD.replace("strange", "dcgan"))
+    with pytest.raises(GanforgeError) as error:
+        Registry([file], fallback={"dcgan": BUILTIN["dcgan"]})
+    assert f"plugin 'mine' (from {file})" in str(error.value)
+    assert str(error.value).endswith("; rename one")
+    twin = write(tmp_path / "twin.py", GOOD.replace("strange", "dcgan"))
+    with pytest.raises(GanforgeError, match=r"; rename one$"):
+        Registry([file, twin])
+
+
+def test_a_file_and_a_stranger_with_one_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, "strange_gan", GOOD)
+    file = write(tmp_path / "mine.py", GOOD)
+    with pytest.raises(GanforgeError, match=r"switch one off with GANFORGE_DISABLE_PLUGINS=strange-gan$"):
+        Registry([file])
+    monkeypatch.setenv("GANFORGE_DISABLE_PLUGINS", "strange-gan")
+    assert Registry([file]).owner("recipe", "strange").name == "mine"
 
 
 def test_a_misspelt_hook_is_an_error_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -181,6 +210,27 @@ def test_a_single_file_is_a_plugin(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("x = = 1")
     with pytest.raises(GanforgeError, match=r"bad\.py failed to import: SyntaxError"):
         Registry(files=[tmp_path / "bad.py"])
+
+
+def test_a_file_may_be_called_like_a_plugin(tmp_path: Path) -> None:
+    """Or like another file; and the same one may be named twice."""
+    (tmp_path / "other").mkdir()
+    first = write(tmp_path / "dcgan.py", GOOD)
+    second = write(tmp_path / "other" / "dcgan.py", GOOD.replace("strange", "stranger"))
+    registry = Registry([first, second, first], fallback=BUILTIN)
+    owners = [registry.owner("recipe", name) for name in ("dcgan", "strange", "stranger")]
+    assert [owner.name for owner in owners] == ["dcgan"] * 3
+    assert [owner.distribution for owner in owners[1:]] == [str(first), str(second)]
+    assert owners[0].distribution.startswith("ganforge ")
+
+
+def test_a_stranger_may_be_called_like_one_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, "strange_gan", GOOD, entry_name="dcgan")
+    registry = Registry(fallback={"dcgan": BUILTIN["dcgan"]})
+    assert str(registry.owner("recipe", "strange")) == "plugin 'dcgan' (from stranger-gan 2.0)"
+    assert str(registry.owner("recipe", "dcgan")) == "plugin 'dcgan' (from ganforge source tree)"
+    monkeypatch.setenv("GANFORGE_DISABLE_PLUGINS", "dcgan")
+    assert list(Registry(fallback={"dcgan": BUILTIN["dcgan"]}).all("recipe")) == ["dcgan"]
 
 
 def test_unknown_names_come_with_the_nearest(registry: Registry) -> None:

@@ -33,7 +33,11 @@ KINDS: dict[str, tuple[str, type[Spec[Any]]]] = {
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plugin that was found: its entry-point name, who ships it, and why it is not in use (if it is not)."""
+    """A plugin that was found, and why it is not in use (if it is not).
+
+    `name` is the entry point's or the file's stem, `distribution` who ships it or the file's full path. Only both
+    together are unique.
+    """
 
     name: str
     distribution: str
@@ -43,6 +47,11 @@ class Plugin:
     def disabled(self) -> bool:
         """Switched off by the user, which is no failure."""
         return self.problem == _DISABLED
+
+    @property
+    def stranger(self) -> bool:
+        """Installed, and not by us: what GANFORGE_DISABLE_PLUGINS can switch off."""
+        return self.distribution.split()[0] != GROUP and not Path(self.distribution).is_absolute()
 
     def __str__(self) -> str:
         return f"plugin '{self.name}' (from {self.distribution})"
@@ -67,8 +76,8 @@ class Registry:
         self._specs: dict[str, dict[str, tuple[Spec[Any], Plugin]]] = {kind: {} for kind in KINDS}
         for entry, distribution in _entries(fallback or {}):
             self._load(entry, distribution)
-        for file in files:
-            self._register(import_file(file), Plugin(file.stem, str(file.absolute())))
+        for path, file in {file.absolute(): file for file in files}.items():
+            self._register(import_file(file), Plugin(file.stem, str(path)))
         self._check_hook_names()
         for kind in KINDS:
             self._collect(kind)
@@ -104,19 +113,19 @@ class Registry:
 
     def _load(self, entry: EntryPoint, distribution: str) -> None:
         plugin = Plugin(entry.name, distribution)
-        if distribution.split()[0] != GROUP and _disabled(entry.name):
-            self.plugins.append(Plugin(entry.name, distribution, _DISABLED))
+        if plugin.stranger and _disabled(entry.name):
+            self.plugins.append(replace(plugin, problem=_DISABLED))
             return
         try:
             module = entry.load()
         except Exception as error:
-            self.plugins.append(Plugin(entry.name, distribution, _reason(error)))
+            self.plugins.append(replace(plugin, problem=_reason(error)))
             return
         self._register(module, plugin)
 
     def _register(self, module: object, plugin: Plugin) -> None:
         try:
-            self._manager.register(module, name=plugin.name)
+            self._manager.register(module, name=str(plugin))
         except (ValueError, pluggy.PluginValidationError) as error:
             raise GanforgeError(f"{plugin} cannot be registered: {error}") from error
         self.plugins.append(plugin)
@@ -126,10 +135,9 @@ class Registry:
             self._manager.check_pending()
         except pluggy.PluginValidationError as error:
             name = self._manager.get_name(error.plugin)
-            owner = next(plugin for plugin in self.plugins if plugin.name == name)
             hooks = {hook: None for hook in dir(hookspecs) if hook.startswith("ganforge_")}
             wrong = next(n for n in dir(error.plugin) if n.startswith("ganforge_") and n not in hooks)
-            raise unknown("hook", wrong, hooks, str(owner)) from None
+            raise unknown("hook", wrong, hooks, name or "") from None
 
     def _collect(self, kind: str) -> None:
         hook, wanted = KINDS[kind]
@@ -144,17 +152,16 @@ class Registry:
 
     def _add(self, kind: str, spec: Spec[Any], plugin: Plugin) -> None:
         if spec.name in self._specs[kind]:
-            other = self._specs[kind][spec.name][1]
+            owners = [self._specs[kind][spec.name][1], plugin]
             raise GanforgeError(
-                f"two plugins register the {kind} '{spec.name}': {other} and {plugin}; rename one or switch a "
-                f"stranger off with GANFORGE_DISABLE_PLUGINS={plugin.name}"
+                f"two plugins register the {kind} '{spec.name}': {owners[0]} and {owners[1]}; {_remedy(owners)}"
             )
         self._specs[kind][spec.name] = (spec, plugin)
 
     def _implementations(self, hook: str) -> Iterator[tuple[Plugin, Any]]:
         """One by one, because a plugin that fails meanwhile is asked no more."""
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
-            for plugin in [p for p in self.plugins if p.name == implementation.plugin_name and not p.problem]:
+            for plugin in [p for p in self.plugins if str(p) == implementation.plugin_name and not p.problem]:
                 yield plugin, implementation.function
 
     def _fail(self, plugin: Plugin, error: Exception) -> None:
@@ -187,6 +194,12 @@ def _offered(returned: Any, hook: str, wanted: type[Spec[Any]]) -> list[Spec[Any
 
 def _what(thing: Any) -> str:
     return f"the class {thing.__name__}" if isinstance(thing, type) else f"an object of type {type(thing).__name__}"
+
+
+def _remedy(owners: Sequence[Plugin]) -> str:
+    """What ends a clash of names: only strangers can be switched off."""
+    switches = [f"GANFORGE_DISABLE_PLUGINS={plugin.name}" for plugin in owners if plugin.stranger]
+    return f"rename one, or switch one off with {' or '.join(switches)}" if switches else "rename one"
 
 
 def _reason(error: Exception) -> str:
