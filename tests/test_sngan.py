@@ -23,7 +23,7 @@ from torch.nn.functional import normalize
 from torch.nn.utils import parametrizations, parametrize
 
 from ganforge.core import Built, DataSpec, GanforgeError, Latent
-from ganforge.core.game import Networks
+from ganforge.core.game import AdversarialGame, Batch, Clock, Draw, Duel, Effect, Networks, Parts, Player, Step
 from ganforge.core.options import parse
 from ganforge.core.registry import Registry
 from ganforge.plugins.papers.sngan import SpectralNormOptions
@@ -189,6 +189,87 @@ def test_a_normalised_generators_average_is_normalised(networks: str) -> None:
     assert "generator.layer.parametrizations.weight.0.v" in changed(start, state(game.ema))
     averaged = game.ema["generator"].layer.weight
     assert torch.linalg.svdvals(averaged)[0].item() == pytest.approx(1, rel=1e-3)
+
+
+class TwoCritics(AdversarialGame):
+    """A second critic beside the first, and neither has the usual name."""
+
+    def make_players(self) -> list[Player]:
+        first = self.networks.pop("discriminator")
+        self.networks.update({"first": first, "second": copy.deepcopy(first)})
+        _, generator = super().make_players()
+        return [Player("critics", "discriminator", ["first", "second"], self.config.discriminator), generator]
+
+    def make_step(self, player: Player, draw: Draw, clock: Clock) -> Step:
+        step = super().make_step(player, draw, clock)
+        step.critic = "first"
+        real, fake = lambda: Batch(step.real.detach().flip(1), None), lambda: step.fake.flip(1)
+        step.duels.append(Duel(step, "second", real=real, fake=fake))
+        return step
+
+
+class SharingCritics(TwoCritics):
+    """Two critics with one first layer."""
+
+    def make_players(self) -> list[Player]:
+        players = super().make_players()
+        self.networks["second"].body[0] = self.networks["first"].body[0]
+        return players
+
+
+class NoCritic(AdversarialGame):
+    """A generator by itself."""
+
+    def make_players(self) -> list[Player]:
+        return super().make_players()[1:]
+
+
+def custom(game: type[AdversarialGame], **effects: Effect) -> AdversarialGame:
+    usual = make_game(mlp_critic())
+    networks = Networks(usual.networks["generator"], usual.networks["discriminator"])
+    return game(Parts(usual.config, usual.data, networks, Hinge(), effects, usual.device))
+
+
+def normalised(network: nn.Module) -> int:
+    return sum(parametrize.is_parametrized(layer, "weight") for layer in network.modules())
+
+
+@pytest.mark.parametrize(
+    ("networks", "critics", "generator"), [("discriminator", 3, 0), ("generator", 0, 1), ("both", 3, 1)]
+)
+def test_every_network_of_the_player_is_normalised(networks: str, critics: int, generator: int) -> None:
+    game = custom(TwoCritics, norm=effect(networks=networks))
+    counts = {name: normalised(network) for name, network in game.networks.items()}
+    assert counts == {"first": critics, "second": critics, "generator": generator}
+
+
+def test_a_second_critics_state_moves_with_it() -> None:
+    game = custom(TwoCritics, norm=effect())
+    start = state(game.networks)
+    move(game, "generator")
+    assert vectors(changed(start, state(game.networks))) == set()
+    move(game, "discriminator")
+    moved = vectors(changed(start, state(game.networks)))
+    assert len(moved) == 6
+    assert {name.split(".")[0] for name in moved} == {"first", "second"}
+
+
+@pytest.mark.filterwarnings("ignore:optimizer contains a parameter group with duplicate parameters")
+def test_a_layer_of_two_critics_is_normalised_and_iterated_once() -> None:
+    game = custom(SharingCritics, norm=effect())
+    shared = game.networks["first"].body[0].parametrizations["weight"]
+    assert len(shared) == 1
+    v = shared[0].v.clone()
+    move(game, "discriminator")
+    weight = shared.original.detach()
+    assert torch.allclose(shared[0].v, normalize(weight.T @ weight @ v, dim=0), atol=1e-6)
+
+
+def test_a_game_without_the_player_is_refused() -> None:
+    with pytest.raises(GanforgeError) as error:
+        custom(NoCritic, norm=effect())
+    assert str(error.value) == "regularizer 'spectral-norm': this game has no discriminator to normalise"
+    assert normalised(custom(NoCritic, norm=effect(networks="generator")).networks["generator"]) == 1
 
 
 def test_it_takes_no_numbers_from_anybodys_stream() -> None:

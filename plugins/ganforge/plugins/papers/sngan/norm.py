@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
-from ganforge.core.game import Effect, Game, Step
+from ganforge.core import GanforgeError
+from ganforge.core.game import Effect, Game, Role, Step
 from ganforge.plugins.papers.sngan import SpectralNormOptions
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -56,8 +58,9 @@ class SpectralNorm(nn.Module):
 
 
 class SpectralNormalisation(Effect):
-    """The regularizer: every linear, convolutional and embedding weight of a network, normalised.
+    """The regularizer: every linear, convolutional and embedding weight of the players' networks, normalised.
 
+    A game may have several critics, under any names: all networks that a discriminator moves are meant.
     Algorithm 1 does the power iteration in each update of the discriminator; here it follows the update, in
     `after_step`, so that v fits the weights it is used with and changes nowhere else. (Common implementations
     iterate in every forward pass: two or three times a move, and real and fake meet different critics.)
@@ -68,21 +71,29 @@ class SpectralNormalisation(Effect):
 
     def __init__(self, options: SpectralNormOptions) -> None:
         super().__init__()
-        self.names = ("discriminator", "generator") if options.networks == "both" else (options.networks,)
+        both: tuple[Role, ...] = ("discriminator", "generator")
+        self.normalised: tuple[Role, ...] = both if options.networks == "both" else (options.networks,)
         self.iterations = options.iterations
 
     def attach(self, game: Game) -> None:
-        for name in self.names:
-            for layer in [layer for layer in game.networks[name].modules() if isinstance(layer, NORMALISED)]:
-                norm = SpectralNorm(layer.weight, output_axis=1 if isinstance(layer, TRANSPOSED) else 0)
-                norm.iterate(layer.weight, self.WARM_UP)
-                register_parametrization(layer, "weight", norm)
+        players = [player for player in game.players if player.role in self.normalised]
+        if not players:
+            raise GanforgeError(f"regularizer 'spectral-norm': this game has no {self.normalised[0]} to normalise")
+        for layer in _layers(game, [name for player in players for name in player.networks]):
+            norm = SpectralNorm(layer.weight, output_axis=1 if isinstance(layer, TRANSPOSED) else 0)
+            norm.iterate(layer.weight, self.WARM_UP)
+            register_parametrization(layer, "weight", norm)
 
     def after_step(self, step: Step) -> None:
-        for name in set(self.names) & set(step.player.networks):
-            for layer in step.game.networks[name].modules():
-                for norm, weight in _norms(layer):
-                    norm.iterate(weight, self.iterations)
+        for layer in _layers(step.game, step.player.networks):
+            for norm, weight in _norms(layer):
+                norm.iterate(weight, self.iterations)
+
+
+def _layers(game: Game, names: Iterable[str]) -> list[Any]:
+    """The networks' layers with a weight to normalise, each once, also one that two networks share."""
+    networks = nn.ModuleList(game.networks[name] for name in names)
+    return [layer for layer in networks.modules() if isinstance(layer, NORMALISED)]
 
 
 def _norms(layer: nn.Module) -> list[tuple[SpectralNorm, Tensor]]:
