@@ -26,6 +26,14 @@ def test_core_knows_no_gan_by_name(registry: Registry) -> None:
     assert named == []
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/modes.md", "docs/plugins.md"])
+def test_no_page_waits_to_be_filled_in(page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert not re.search(r"\b[A-Z]+_(TABLE|MINUTES|FIGURE)\b|begin -->\s*<!--", text)
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert ((ROOT / page).parent / target).exists(), target
+
+
 def test_every_hook_is_documented() -> None:
     specs = (ROOT / "core/ganforge/core/hookspecs.py").read_text()
     page = (ROOT / "docs/plugins.md").read_text()

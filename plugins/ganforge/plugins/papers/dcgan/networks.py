@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from ganforge.core import GanforgeError
@@ -62,7 +64,11 @@ class Generator(nn.Module):
         self.apply(initialise)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Generated:
-        return Generated(self.layers(self.project(z).unflatten(1, (-1, self.start, self.start))))
+        start = self.project(z).unflatten(1, (-1, self.start, self.start))
+        # The maps take their weights' memory layout by themselves, but for the first, which no convolution makes.
+        if cast(Tensor, self.layers[2].weight).is_contiguous(memory_format=torch.channels_last):
+            start = start.contiguous(memory_format=torch.channels_last)
+        return Generated(self.layers(start))
 
 
 class Discriminator(nn.Module):
