@@ -188,11 +188,14 @@ def test_a_file_and_a_stranger_with_one_name(monkeypatch: pytest.MonkeyPatch, tm
     assert Registry([file]).owner("recipe", "strange").name == "mine"
 
 
-def test_a_misspelt_hook_is_an_error_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    install(monkeypatch, tmp_path, "strange_gan", GOOD.replace("ganforge_recipes", "ganforge_recipies"))
+@pytest.mark.parametrize("name", ["ganforge_recipies", "recipes"])
+def test_a_misspelt_hook_is_an_error_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    install(monkeypatch, tmp_path, "strange_gan", GOOD.replace("ganforge_recipes", name))
     with pytest.raises(GanforgeError) as error:
         Registry()
-    assert "unknown hook 'ganforge_recipies' in plugin 'strange-gan' (from stranger-gan 2.0)" in str(error.value)
+    assert f"unknown hook '{name}' in plugin 'strange-gan' (from stranger-gan 2.0)" in str(error.value)
     assert "did you mean 'ganforge_recipes'" in str(error.value)
 
 

@@ -136,7 +136,8 @@ class Registry:
         except pluggy.PluginValidationError as error:
             name = self._manager.get_name(error.plugin)
             hooks = {hook: None for hook in dir(hookspecs) if hook.startswith("ganforge_")}
-            wrong = next(n for n in dir(error.plugin) if n.startswith("ganforge_") and n not in hooks)
+            callers = self._manager.get_hookcallers(error.plugin) or []
+            wrong = next(caller.name for caller in callers if not caller.has_spec())
             raise unknown("hook", wrong, hooks, name or "") from None
 
     def _collect(self, kind: str) -> None:
