@@ -172,6 +172,18 @@ def test_a_single_file_called_like_one_of_ours(tmp_path: Path) -> None:
             GOOD.replace("hookimpl\n    def ganforge_recipes", "hookimpl\n    def ganforge_recipe"),
             "unknown hook 'ganforge_recipe' in ",
         ),
+        (
+            GOOD.replace("return [", "return 1 / 0, ["),
+            "plugin 'mine' (from {path}) failed: ZeroDivisionError: division by zero",
+        ),
+        (
+            GOOD.replace("_recipes", "_losses"),
+            "plugin 'mine' (from {path}) failed: TypeError: ganforge_losses must return a list of Loss specs, ",
+        ),
+        (
+            GOOD.replace("_recipes()", "_commands(app)").replace("return [", "return 1 / 0, ["),
+            "plugin 'mine' (from {path}) failed: ZeroDivisionError: division by zero",
+        ),
         (GOOD.replace('"stranger"', '"wgan"'), "two plugins register the recipe 'wgan': "),
     ],
 )

@@ -51,7 +51,12 @@ class Plugin:
     @property
     def stranger(self) -> bool:
         """Installed, and not by us: what GANFORGE_DISABLE_PLUGINS can switch off."""
-        return self.distribution.split()[0] != GROUP and not Path(self.distribution).is_absolute()
+        return self.distribution.split()[0] != GROUP and not self.file
+
+    @property
+    def file(self) -> bool:
+        """A single file that the user named."""
+        return Path(self.distribution).is_absolute()
 
     def __str__(self) -> str:
         return f"plugin '{self.name}' (from {self.distribution})"
@@ -104,7 +109,11 @@ class Registry:
         return self._specs[kind][name][1]
 
     def add_commands(self, app: Any) -> None:
-        """Let plugins add their commands to the command line; one that raises is noted and skipped."""
+        """Let plugins add their commands to the command line; one that raises is noted and skipped.
+
+        Raises:
+            GanforgeError: a file that the user named raises.
+        """
         for plugin, function in self._implementations("ganforge_commands"):
             try:
                 function(app)
@@ -166,7 +175,13 @@ class Registry:
                 yield plugin, implementation.function
 
     def _fail(self, plugin: Plugin, error: Exception) -> None:
-        """Leave the whole plugin out: half of one would fail later, and with a worse reason."""
+        """Leave the whole plugin out: half of one would fail later, and with a worse reason.
+
+        Raises:
+            GanforgeError: it is a file, which the user asked for.
+        """
+        if plugin.file:
+            raise GanforgeError(f"{plugin} failed: {_reason(error)}") from error
         self.plugins[self.plugins.index(plugin)] = replace(plugin, problem=_reason(error))
         for kind, owned in self._specs.items():
             self._specs[kind] = {name: (spec, owner) for name, (spec, owner) in owned.items() if owner != plugin}
