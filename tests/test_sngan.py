@@ -254,7 +254,6 @@ def test_a_second_critics_state_moves_with_it() -> None:
     assert {name.split(".")[0] for name in moved} == {"first", "second"}
 
 
-@pytest.mark.filterwarnings("ignore:optimizer contains a parameter group with duplicate parameters")
 def test_a_layer_of_two_critics_is_normalised_and_iterated_once() -> None:
     game = custom(SharingCritics, norm=effect())
     shared = game.networks["first"].body[0].parametrizations["weight"]

@@ -254,7 +254,8 @@ class Game(nn.Module):
 
     def _equip(self, player: Player) -> None:
         modules = [self.networks[name] for name in player.networks]
-        player.parameters = [p for module in modules for p in module.parameters()]
+        # Networks of one player may share layers; the optimizer must have each once.
+        player.parameters = list(dict.fromkeys(p for module in modules for p in module.parameters()))
         player.optimizer = make_optimizer(player.parameters, player.config)
         player.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config.machine.precision == "fp16")
 
