@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from ganforge.cli.common import open_run
-from ganforge.core.errors import GanforgeError, unknown
+from ganforge.core.errors import GanforgeError
 from ganforge.core.pictures import grid, save_picture, scatter, to_pixels
 
 if TYPE_CHECKING:
@@ -73,18 +73,11 @@ def class_numbers(run: Run, n: int, label: str | None) -> np.ndarray | None:
     Raises:
         GanforgeError: the generator takes no label, or there is no such class.
     """
-    classes = run.data.classes
     if not any(export.labelled for export in run.game.exports().values()):
         if label is not None:
             raise GanforgeError(f"{run.directory} was trained without labels; leave --label out")
         return None
-    if label is None:
-        return np.arange(n) % len(classes)
-    if label in classes:
-        return np.full(n, classes.index(label))
-    if label.isdecimal() and int(label) < len(classes):
-        return np.full(n, int(label))
-    raise unknown("class", label, classes)
+    return run.data.labels(n, label)
 
 
 def write(samples: np.ndarray, out: Path, columns: int | None) -> None:

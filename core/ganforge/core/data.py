@@ -10,6 +10,8 @@ from typing import Literal, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from ganforge.core.errors import unknown
+
 Split = Literal["train", "test"]
 
 
@@ -27,6 +29,20 @@ class DataSpec(BaseModel):
     @property
     def kind(self) -> Literal["images", "points"]:
         return "images" if len(self.shape) == 3 else "points"
+
+    def labels(self, n: int, label: str | int | None = None, *, start: int = 0) -> np.ndarray:
+        """Class numbers int64 [n] of samples `start` …: all of the class named or numbered, or every class in turn.
+
+        Raises:
+            GanforgeError: there is no such class.
+        """
+        if label is None:
+            return np.arange(start, start + n, dtype=np.int64) % len(self.classes)
+        if label in self.classes:
+            return np.full(n, self.classes.index(str(label)), dtype=np.int64)
+        if str(label).isdecimal() and int(label) < len(self.classes):
+            return np.full(n, int(label), dtype=np.int64)
+        raise unknown("class", str(label), self.classes)
 
     def __str__(self) -> str:
         if self.kind == "points":

@@ -103,8 +103,7 @@ class Recorder:
         self.observers = observers if distributed.rank() == 0 else ()
         self.writes = distributed.rank() == 0
         self.latents = game.latent.sample(game.config.seed, game.config.samples)
-        classes = len(game.data.classes)
-        self.labels = np.arange(len(self.latents)) % classes if classes else None
+        self.labels = game.data.labels(len(self.latents)) if game.data.classes else None
         self.reference = (
             stream.data.fetch(np.arange(min(2000, len(stream.data))))[0] if game.data.kind == "points" else None
         )

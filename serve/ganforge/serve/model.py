@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ganforge.core.card import Card
-from ganforge.core.errors import GanforgeError, unknown
+from ganforge.core.errors import GanforgeError
 from ganforge.core.pictures import to_pixels
 from ganforge.serve.runtime import Session
 
@@ -105,18 +105,7 @@ class Model:
             if label is not None:
                 raise GanforgeError(f"{self._session.where} was trained without labels; leave the label out")
             return None
-        if label is None:
-            return np.arange(start, start + n, dtype=np.int64) % len(self.card.data.classes)
-        return np.full(n, self._class(label), dtype=np.int64)
-
-    def _class(self, label: str | int) -> int:
-        """A class by its name, or else its number: int or digits."""
-        classes = self.card.data.classes
-        if label in classes:
-            return classes.index(str(label))
-        if str(label).isdecimal() and int(label) < len(classes):
-            return int(label)
-        raise unknown("class", str(label), classes)
+        return self.card.data.labels(n, label, start=start)
 
     def _check_labels(self, labels: np.ndarray | None, n: int) -> None:
         if (labels is not None) != self.card.labelled:
