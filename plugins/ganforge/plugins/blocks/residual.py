@@ -39,11 +39,12 @@ class UpBlock(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = norm(inputs), norm(outputs)
         self.conv1, self.conv2 = conv3x3(inputs, outputs), conv3x3(outputs, outputs)
+        self.activation = nn.ReLU()
         self.shortcut = glorot(nn.Conv2d(inputs, outputs, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(_up(self.norm1(x).relu()))
-        return self.conv2(self.norm2(h).relu()) + _up(self.shortcut(x))
+        h = self.conv1(_up(self.activation(self.norm1(x))))
+        return self.conv2(self.activation(self.norm2(h))) + _up(self.shortcut(x))
 
 
 class DownBlock(nn.Module):
@@ -58,11 +59,12 @@ class DownBlock(nn.Module):
         super().__init__()
         self.down, self.first = down, first
         self.conv1, self.conv2 = conv3x3(inputs, outputs), conv3x3(outputs, outputs)
+        self.activation = nn.ReLU()
         learned = down or inputs != outputs
         self.shortcut = glorot(nn.Conv2d(inputs, outputs, 1)) if learned else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv2(self.conv1(x if self.first else x.relu()).relu())
+        h = self.conv2(self.activation(self.conv1(x if self.first else self.activation(x))))
         if not self.down:
             return h + self.shortcut(x)
         return avg_pool2d(h, 2) + self.shortcut(avg_pool2d(x, 2))

@@ -70,8 +70,9 @@ class Discriminator(nn.Module):
             *[DownBlock(width, width) for _ in range(halvings - 1)],
             *[DownBlock(width, width, down=False) for _ in range(2)],
         )
+        self.activation = nn.ReLU()
         self.logits = glorot(nn.Linear(width, 1, bias=False))
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Critique:
-        features = self.blocks(x).relu().sum(dim=(2, 3))
+        features = self.activation(self.blocks(x)).sum(dim=(2, 3))
         return Critique(self.logits(features).flatten(), features)
