@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from ganforge.cli.common import Json, names, paper_link, print_json, print_table
-from ganforge.core.config import SETS, Config, merge, resolve
+from ganforge.core.config import SETS, Component, Config, merge, resolve
 from ganforge.core.data import DataSpec
 from ganforge.core.options import describe, parse
 from ganforge.core.registry import Registry, default_registry
@@ -112,7 +112,10 @@ def _options(prefix: str, model: type[BaseModel], given: Any) -> Iterator[Settin
     for name, type_, default, meaning in describe(model):
         key, value = f"{prefix}.{name}", values.get(name, default)
         nested = model.model_fields[name].annotation
-        if isinstance(nested, type) and issubclass(nested, BaseModel):
+        if nested is Component:
+            chosen = value if isinstance(value, str) else dict(value)["name"]
+            yield Setting(key, chosen, "name", meaning)
+        elif isinstance(nested, type) and issubclass(nested, BaseModel):
             yield from _options(key, nested, value)
         else:
             yield Setting(key, value, type_, meaning)

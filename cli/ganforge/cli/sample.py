@@ -39,10 +39,13 @@ def sample(
     if source.suffix == ".onnx":
         from ganforge.serve import load
 
-        samples = load(source).sample(n, seed, label=label, truncation=truncation)
+        model = load(source)
+        samples = model.sample(n, seed, label=label, truncation=truncation)
+        labels = model.card.data.labels(n, label) if model.card.labelled else None
     else:
-        samples = from_run(open_run(source), n, seed, label, truncation)
-    write(samples, out, columns)
+        run = open_run(source)
+        samples, labels = from_run(run, n, seed, label, truncation), class_numbers(run, n, label)
+    write(samples, out, columns, labels if columns is None else None)
     typer.echo(f"{n} samples of seed {seed} in {out}")
 
 
@@ -73,19 +76,22 @@ def class_numbers(run: Run, n: int, label: str | None) -> np.ndarray | None:
     Raises:
         GanforgeError: the generator takes no label, or there is no such class.
     """
-    if not any(export.labelled for export in run.game.exports().values()):
+    if not run.labelled:
         if label is not None:
             raise GanforgeError(f"{run.directory} was trained without labels; leave --label out")
         return None
     return run.data.labels(n, label)
 
 
-def write(samples: np.ndarray, out: Path, columns: int | None) -> None:
-    """Write uint8 [n, H, W, C] as a grid or, in a folder, as 000000.png, …; points [n, 2] as one plot."""
+def write(samples: np.ndarray, out: Path, columns: int | None, labels: np.ndarray | None = None) -> None:
+    """Write uint8 [n, H, W, C] as a grid or, in a folder, as 000000.png, …; points [n, 2] as one plot.
+
+    Samples with `labels` [n] have a row for each class.
+    """
     if samples.ndim == 2:
         save_picture(scatter(samples), out if out.suffix else out / "points.png")
     elif out.suffix and not out.is_dir():
-        save_picture(grid(samples, columns), out)
+        save_picture(grid(samples, columns, labels), out)
     else:
         for i, picture in enumerate(samples):
             save_picture(picture, out / f"{i:06d}.png")

@@ -33,6 +33,12 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Everything random follows from it.")] = None,
     every: Annotated[int | None, typer.Option(help="Rounds between two sample pictures and checkpoints.")] = None,
     log_every: Annotated[int | None, typer.Option(help="Rounds between two lines of metrics.jsonl.")] = None,
+    conditioning: Annotated[
+        str | None,
+        typer.Option(
+            help="How labels enter both networks, as in concat or projection.", autocompletion=names("conditioning")
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting; see: ganforge recipes show RECIPE"),
@@ -57,6 +63,7 @@ def train(
         "epochs": epochs,
         "images": images,
         "batch_size": batch_size,
+        "conditioning": conditioning,
         "seed": seed,
         "every": every,
         "log_every": log_every,

@@ -17,6 +17,7 @@ from ganforge.core.options import Options
 from ganforge.core.specs import (
     Architecture,
     Built,
+    Conditioning,
     Dataset,
     Loss,
     Metric,
@@ -33,6 +34,7 @@ __all__ = [
     "Architecture",
     "ArrayData",
     "Built",
+    "Conditioning",
     "Data",
     "DataRequest",
     "DataSpec",

@@ -13,13 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from ganforge.core.data import Data, DataRequest
 from ganforge.core.errors import GanforgeError, nearest
 from ganforge.core.latents import Latent
 from ganforge.core.options import Options, parse
 from ganforge.core.registry import Registry
+from ganforge.core.specs import Conditioning
+from ganforge.core.words import Role
 
 
 class Component(Options):
@@ -59,8 +61,32 @@ class PlayerConfig(Options):
     alpha: float = Field(0.99, ge=0, lt=1, description="RMSProp's smoothing")
     momentum: float = Field(0.0, ge=0, lt=1, description="SGD's and RMSProp's momentum")
     weight_decay: float = Field(0.0, ge=0)
-    lr_decay: Literal["none", "linear"] = Field("none", description="linear: to zero at the last round")
+    lr_decay: Literal["none", "linear", "cosine", "exponential"] = Field(
+        "none", description="how the learning rate falls to lr × lr_final at the last round"
+    )
+    lr_final: float = Field(0.0, ge=0, le=1, description="what is left of the learning rate at the end of its decay")
+    lr_hold: float = Field(0.0, ge=0, lt=1, description="share of the rounds before the decay begins")
+    lr_warmup: int = Field(0, ge=0, description="rounds in which the learning rate rises from zero")
     moves: int = Field(1, ge=1, description="steps in a round")
+    conditioning: Component = Field(Component(name="none"), description="how labels enter the network")
+
+    @model_validator(mode="after")
+    def _exponential_ends_above_zero(self) -> PlayerConfig:
+        if self.lr_decay == "exponential" and self.lr_final == 0:
+            raise ValueError("an exponential decay never reaches zero: give lr_final, as in lr_final=0.01")
+        return self
+
+    def rate(self, round_: int, rounds: int) -> float:
+        """The learning rate in a round."""
+        progress = max(0.0, (round_ / rounds - self.lr_hold) / (1 - self.lr_hold))
+        shapes = {"none": 1.0, "linear": 1 - progress, "cosine": (1 + math.cos(math.pi * progress)) / 2}
+        left = (
+            self.lr_final**progress
+            if self.lr_decay == "exponential"
+            else self.lr_final + (1 - self.lr_final) * shapes[self.lr_decay]
+        )
+        warm = min(1.0, (round_ + 1) / self.lr_warmup) if self.lr_warmup else 1.0
+        return self.lr * left * warm
 
 
 class EmaConfig(Options):
@@ -106,6 +132,7 @@ class Config(Options):
     )
     fakes: Literal["fresh", "shared"] = Field("fresh", description="shared: a round's players see the same fakes")
     batch_size: int = Field(64, ge=1, description="over all processes")
+    accumulate: int = Field(1, ge=1, description="pieces a batch is computed in: less memory, the same gradient")
     steps: int = Field(1000, ge=1, description="rounds")
     seed: int = Field(0, ge=0, lt=2**63)
     ema: EmaConfig = EmaConfig()
@@ -120,7 +147,16 @@ class Config(Options):
     def parts(self) -> dict[str, tuple[str, str]]:
         """The registered specs that make the game: key to (kind, name)."""
         parts = {key: (key, getattr(self, key).name) for key in ("recipe", "architecture", "loss")}
+        for player in PLAYERS:
+            if (name := getattr(self, player).conditioning.name) != UNCONDITIONED:
+                parts[f"{player}.conditioning"] = ("conditioning", name)
         return parts | {f"regularizers.{name}": ("regularizer", name) for name in self.regularizers}
+
+    @model_validator(mode="after")
+    def _shared_fakes_are_whole(self) -> Config:
+        if self.accumulate > 1 and self.fakes == "shared":
+            raise ValueError("option 'accumulate': fakes can be shared only in whole batches; set fakes=fresh")
+        return self
 
     def digest(self) -> str:
         """sha256 of what determines the result: all but the machine, the observers and the owners' names."""
@@ -129,6 +165,8 @@ class Config(Options):
 
 
 COMPONENTS = ("recipe", "data", "architecture", "loss")
+PLAYERS: tuple[Role, Role] = ("generator", "discriminator")
+UNCONDITIONED = "none"
 SETS = {"regularizers": "regularizer", "observers": "observer"}
 LENGTHS = ("epochs", "images")
 NEEDED = {"recipe": "a recipe: give its name", "data": "data: name a data set or a folder of pictures"}
@@ -171,21 +209,34 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             f"the config is a whole run of recipe '{base['recipe'].get('name')}', down to every number: "
             "leave the file out to train another recipe, or change single settings"
         )
-    for key in COMPONENTS:
-        old, new = base.get(key), over.get(key)
-        if (
-            isinstance(old, Mapping)
-            and isinstance(new, Mapping)
-            and new.get("name", old.get("name")) != old.get("name")
-        ):
-            del base[key]
+    base = _without_replaced(base, over, COMPONENTS)
+    for player in PLAYERS:
+        if isinstance(base.get(player), Mapping) and isinstance(over.get(player), Mapping):
+            base[player] = _without_replaced(base[player], over[player], ("conditioning",))
     return _lay(base, over)
 
 
+def _without_replaced(base: Mapping[str, Any], over: Mapping[str, Any], components: Sequence[str]) -> dict[str, Any]:
+    """`base` without the components to which `over` gives another name."""
+
+    def replaced(key: str) -> bool:
+        old, new = base.get(key), over.get(key)
+        if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
+            return False
+        return bool(new.get("name", old.get("name")) != old.get("name"))
+
+    return {key: value for key, value in base.items() if key not in components or not replaced(key)}
+
+
 def _named(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`loss = "NAME"` as `loss = {name = "NAME"}`."""
-    short = [key for key in (*COMPONENTS, "latent") if isinstance(values.get(key), str)]
-    return {**values, **{key: {"name": values[key]} for key in short}}
+    """`loss = "NAME"` as `loss = {name = "NAME"}`, and so a player's conditioning."""
+    named = _with_names(values, (*COMPONENTS, "latent"))
+    players = [player for player in PLAYERS if isinstance(values.get(player), Mapping)]
+    return {**named, **{player: _with_names(values[player], ("conditioning",)) for player in players}}
+
+
+def _with_names(values: Mapping[str, Any], components: Sequence[str]) -> dict[str, Any]:
+    return {k: {"name": v} if k in components and isinstance(v, str) else v for k, v in values.items()}
 
 
 def _lay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,16 +271,20 @@ def resolve(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Dat
     data = load_data(data_config, registry)
     if data_config.flip and data.spec.kind != "images":
         raise GanforgeError(f"option 'data.flip': mirrors pictures, and '{data_config.name}' has {data.spec}")
-    wanted = {k: v for k, v in request.items() if k not in (*LENGTHS, *RECORDED)}
+    wanted = {k: v for k, v in request.items() if k not in ("conditioning", *LENGTHS, *RECORDED)}
     with attributed(registry, "recipe", recipe.name, "settings"):
         numbers = recipe.settings(options, data.spec)
-    settings = merge(merge({"observers": DEFAULT_OBSERVERS}, numbers), wanted)
+    settings = merge({"observers": DEFAULT_OBSERVERS}, numbers)
+    settings = merge(merge(settings, _pair(request.get("conditioning"), registry)), wanted)
     settings["recipe"] = {"name": recipe.name, **options.model_dump(mode="json")}
     settings["data"] = data_config.model_dump()
     if COMPLETE in request:  # what a run's own config leaves out was left out on purpose
         settings |= {key: request.get(key, {}) for key in SETS}
+    else:
+        settings = _with_companions(settings, registry)
     settings |= {key: _switched(settings.get(key, {})) for key in SETS}
     config = _components(parse(Config, settings), registry)
+    _check_labels(config, data)
     return _with_length(config, request, len(data)), data
 
 
@@ -276,6 +331,47 @@ def _switched(values: Any) -> Any:
     return {name: {} if value is True else value for name, value in values.items() if value is not False}
 
 
+def _pair(name: Any, registry: Registry) -> dict[str, Any]:
+    """What `--conditioning NAME` stands for: a conditioning for each network."""
+    if name is None:
+        return {}
+    pair = (name, name) if name == UNCONDITIONED else registry.find("conditioning", str(name)).pair
+    return {player: {"conditioning": {"name": one}} for player, one in zip(PLAYERS, pair, strict=True)}
+
+
+def _with_companions(settings: dict[str, Any], registry: Registry) -> dict[str, Any]:
+    """The regularizers which the discriminator's conditioning brings along are on unless switched off."""
+    name = parse(PlayerConfig, settings.get("discriminator", {}), "discriminator").conditioning.name
+    if name == UNCONDITIONED:
+        return settings
+    brought = find_conditioning(registry, "discriminator", name).regularizers
+    return merge({"regularizers": dict.fromkeys(brought, True)}, settings) if brought else settings
+
+
+def _check_labels(config: Config, data: Data) -> None:
+    for player in PLAYERS:
+        name = getattr(config, player).conditioning.name
+        if name != UNCONDITIONED and not data.spec.classes:
+            raise GanforgeError(
+                f"option '{player}.conditioning': '{name}' needs labels, and '{config.data.name}' has no classes; "
+                "set it to none or choose labelled data"
+            )
+
+
+def find_conditioning(registry: Registry, player: Role, name: str) -> Conditioning[Any]:
+    """The conditioning a player's config names.
+
+    Raises:
+        GanforgeError: nobody registered it, or it is not one for this player's network.
+    """
+    where = f"{player}.conditioning"
+    spec: Conditioning[Any] = registry.find("conditioning", name, where)
+    if getattr(spec, player) is None:
+        fitting = [UNCONDITIONED, *(n for n, s in registry.all("conditioning").items() if getattr(s, player))]
+        raise GanforgeError(f"option '{where}': '{name}' is not one for the {player}; those are: {', '.join(fitting)}")
+    return spec
+
+
 def _components(config: Config, registry: Registry) -> Config:
     """Check every component's options against its spec, fill in their defaults, and note who owns it."""
     filled: dict[str, Any] = {}
@@ -283,6 +379,14 @@ def _components(config: Config, registry: Registry) -> Config:
         component: Component = getattr(config, key)
         spec = registry.find(key, component.name)
         filled[key] = Component(name=spec.name, **parse(spec.options, component.values, key).model_dump(mode="json"))
+    for player in PLAYERS:
+        settings: PlayerConfig = getattr(config, player)
+        component = settings.conditioning
+        if component.name != UNCONDITIONED:
+            options = find_conditioning(registry, player, component.name).options
+            values = parse(options, component.values, f"{player}.conditioning").model_dump(mode="json")
+            conditioning = Component(name=component.name, **values)
+            filled[player] = settings.model_copy(update={"conditioning": conditioning})
     for key, kind in SETS.items():
         filled[key] = {}
         for name, values in getattr(config, key).items():

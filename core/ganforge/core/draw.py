@@ -34,7 +34,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Draw:
-    """The randomness of one move. `n` is this process's share of the batch."""
+    """The randomness of one move, or of a piece of it. `n` is this process's share of the batch (or piece)."""
 
     seed: int
     round: int
@@ -45,6 +45,17 @@ class Draw:
     stream: Stream
     position: int  # how many moves this player made before: which batch of real data it gets
     scope: str = ""
+    piece: int = 0  # of the batch's pieces, whose gradients add up
+    pieces: int = 1
+
+    @property
+    def share(self) -> int:
+        """Which of the global batch's shares, `n` rows each, this process's piece is."""
+        return distributed.rank() * self.pieces + self.piece
+
+    @property
+    def shares(self) -> int:
+        return distributed.world() * self.pieces
 
     def scoped(self, scope: str) -> Draw:
         """The same move's randomness for somebody else: an effect, a duel."""
@@ -76,6 +87,8 @@ class Draw:
             z = 2 * self.uniform(name, latent.dim) - 1
         elif latent.name == "truncated-normal":
             z = self._truncated_normal(name, latent)
+        elif latent.name == "sphere":
+            z = torch.nn.functional.normalize(self.normal(name, latent.dim)) * latent.dim**0.5
         else:
             z = self.normal(name, latent.dim)
         codes = [
@@ -96,10 +109,10 @@ class Draw:
         return self._rows(torch.nn.init.trunc_normal_(z, a=-bound, b=bound, generator=self.generator(name)))
 
     def _global(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return (self.n * distributed.world(), *shape)
+        return (self.n * self.shares, *shape)
 
     def _rows(self, drawn: Tensor) -> Tensor:
-        start = self.n * distributed.rank()
+        start = self.n * self.share
         return drawn[start : start + self.n]
 
 
@@ -125,19 +138,21 @@ class Stream:
         label = None if labels is None else torch.from_numpy(labels).to(draw.device, non_blocking=True)
         return Batch(tensor.contiguous(memory_format=self.layout), label)
 
-    def indices(self, player: str, position: int, n: int) -> np.ndarray:
-        """Which samples this process's `n` rows of the player's batch number `position` are."""
-        first = (position * distributed.world() + distributed.rank()) * n
+    def indices(self, player: str, place: int, n: int) -> np.ndarray:
+        """Which samples the `n` rows are that come after `place` times `n` others in the player's order."""
+        first = place * n
         epochs, places = np.divmod(np.arange(first, first + n), len(self.data))
         return np.concatenate([self._order(player, int(e))[places[epochs == e]] for e in np.unique(epochs)])
 
     def _fetch(self, draw: Draw) -> tuple[np.ndarray, np.ndarray | None]:
+        place = draw.position * draw.shares + draw.share
         if self._pool is None:
-            return self.data.fetch(self.indices(draw.player, draw.position, draw.n))
-        wanted = self._ahead.pop((draw.player, draw.position), None)
-        following = self.indices(draw.player, draw.position + 1, draw.n)
-        self._ahead[draw.player, draw.position + 1] = self._pool.submit(self.data.fetch, following)
-        return wanted.result() if wanted else self.data.fetch(self.indices(draw.player, draw.position, draw.n))
+            return self.data.fetch(self.indices(draw.player, place, draw.n))
+        # The next batch is this process's next piece of the move, or the first of the next move.
+        after = place + 1 if draw.piece + 1 < draw.pieces else place + 1 + draw.shares - draw.pieces
+        wanted = self._ahead.pop((draw.player, place), None)
+        self._ahead[draw.player, after] = self._pool.submit(self.data.fetch, self.indices(draw.player, after, draw.n))
+        return wanted.result() if wanted else self.data.fetch(self.indices(draw.player, place, draw.n))
 
     def _order(self, player: str, epoch: int) -> np.ndarray:
         if (player, epoch) not in self._orders:

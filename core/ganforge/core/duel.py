@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from ganforge.core import distributed
 from ganforge.core.config import PlayerConfig
 from ganforge.core.draw import Batch, Draw
+from ganforge.core.words import Role
 
 if TYPE_CHECKING:
     from ganforge.core.game import Game
-
-Role = Literal["discriminator", "generator"]
 
 
 class Critique(NamedTuple):

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ganforge.core.config import Config, PlayerConfig
+from ganforge.core.config import UNCONDITIONED, Config, PlayerConfig
 from ganforge.core.data import DataSpec
 from ganforge.core.draw import Batch, Draw
 from ganforge.core.duel import Clock, Critique, Duel, Generated, Networks, Player, Role, Step
@@ -173,6 +173,11 @@ class Game(nn.Module):
         """The networks users take away, by the name of the file's stem."""
         raise NotImplementedError
 
+    @property
+    def labelled(self) -> bool:
+        """Whether users give labels to what they take away."""
+        return any(export.labelled for export in self.exports().values())
+
     # What effects may ask of a game.
 
     def adopt(self, name: str, network: nn.Module, player: str) -> None:
@@ -202,11 +207,8 @@ class Game(nn.Module):
         for effect in self.each_effect():
             effect.before_round(self, clock)
         for player in self.players:
-            rate = player.config.lr
-            if player.config.lr_decay == "linear":
-                rate *= 1 - clock.round / clock.rounds
             for group in player.optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = player.config.rate(clock.round, clock.rounds)
 
     @torch.no_grad()
     def after_step(self, step: Step) -> None:
@@ -323,7 +325,7 @@ class AdversarialGame(Game):
             step.fake, step.on_fake = before.fake, before.on_fake
 
     def exports(self) -> Mapping[str, Export]:
-        return {"generator": Export("generator")}
+        return {"generator": Export("generator", labelled=self.config.generator.conditioning.name != UNCONDITIONED)}
 
 
 def make_optimizer(parameters: list[nn.Parameter], config: PlayerConfig) -> torch.optim.Optimizer:

@@ -9,7 +9,7 @@ import pluggy
 if TYPE_CHECKING:
     import typer
 
-    from ganforge.core.specs import Architecture, Dataset, Loss, Metric, Observer, Recipe, Regularizer
+    from ganforge.core.specs import Architecture, Conditioning, Dataset, Loss, Metric, Observer, Recipe, Regularizer
 
 hookspec = pluggy.HookspecMarker("ganforge")
 hookimpl = pluggy.HookimplMarker("ganforge")
@@ -28,6 +28,11 @@ def ganforge_losses() -> list[Loss[Any]]:  # type: ignore[empty-body]
 @hookspec
 def ganforge_regularizers() -> list[Regularizer[Any]]:  # type: ignore[empty-body]
     """Regularizers: penalties, views, constraints on weights, changes before a round."""
+
+
+@hookspec
+def ganforge_conditionings() -> list[Conditioning[Any]]:  # type: ignore[empty-body]
+    """Conditionings: how labels enter the networks of any architecture."""
 
 
 @hookspec

@@ -12,8 +12,10 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from ganforge.core.errors import GanforgeError
+
 _MASK = 0xFFFFFFFF
-Distribution = Literal["normal", "uniform", "truncated-normal"]
+Distribution = Literal["normal", "uniform", "truncated-normal", "sphere"]
 
 
 class Latent(BaseModel):
@@ -21,7 +23,9 @@ class Latent(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Distribution = Field("normal", description="normal N(0, 1), uniform on [-1, 1], or truncated-normal")
+    name: Distribution = Field(
+        "normal", description="normal N(0, 1), uniform on [-1, 1], truncated-normal, or the sphere of radius √dim"
+    )
     dim: int = Field(100, ge=1, le=65536, description="how many numbers z has")
     truncation: float = Field(2.0, gt=0, description="|z| stays below this (truncated-normal)")
     categorical: tuple[Annotated[int, Field(ge=2)], ...] = Field(
@@ -52,6 +56,11 @@ class Latent(BaseModel):
         if self.name == "uniform":
             z = 2 * uniforms(seeds, self.dim) - 1
             z = z if bound is None else z * min(bound, 1.0)
+        elif self.name == "sphere":
+            if truncation is not None:
+                raise GanforgeError("a latent on a sphere has no tails to truncate; leave the truncation out")
+            z = normals(seeds, self.dim)
+            z *= np.sqrt(self.dim / (z**2).sum(axis=1, keepdims=True))
         else:
             z = _bounded_normals(seeds, self.dim, bound)
         return np.concatenate([z, *self._codes(seeds)], axis=1).astype(np.float32)

@@ -61,28 +61,37 @@ def play_round(game: Game, stream: Stream, clock: Clock, *, measure: bool = Fals
     moves: list[Move] = []
     for player in game.players:
         for move in range(player.config.moves):
-            objective = game.objective(player, _draw(game, stream, player, clock.round, move), clock)
-            norm = _descend(player, objective, measure=measure)
+            player.optimizer.zero_grad(set_to_none=True)
+            for piece in range(game.config.accumulate):
+                objective = game.objective(player, _draw(game, stream, player, clock.round, move, piece), clock)
+                _differentiate(player, objective, game.config.accumulate)
+            norm = _descend(player, measure=measure)
             game.after_step(objective.step)
         moves.append((objective, norm))
     game.average(clock)
     return moves
 
 
-def _draw(game: Game, stream: Stream, player: Player, round_: int, move: int) -> Draw:
-    n = game.config.batch_size // distributed.world()
+def _draw(game: Game, stream: Stream, player: Player, round_: int, move: int, piece: int) -> Draw:
+    pieces = game.config.accumulate
+    n = game.config.batch_size // (distributed.world() * pieces)
     position = round_ * player.config.moves + move
-    draw = Draw(game.config.seed, round_, player.name, move, n, game.device, stream, position)
-    # Layers that draw from torch's own generator (dropout) follow the position too, each process on its own.
-    torch.manual_seed(hash64(draw.key("layers"), distributed.rank()))
+    draw = Draw(
+        game.config.seed, round_, player.name, move, n, game.device, stream, position, piece=piece, pieces=pieces
+    )
+    # Layers that draw from torch's own generator (dropout) follow the position too, each share on its own.
+    torch.manual_seed(hash64(draw.key("layers"), draw.share))
     return draw
 
 
-def _descend(player: Player, objective: Objective, *, measure: bool) -> torch.Tensor | None:
-    """One optimizer step of one player; returns the norm of its gradient where asked."""
-    player.optimizer.zero_grad(set_to_none=True)
-    loss = player.scaler.scale(objective.loss)
+def _differentiate(player: Player, objective: Objective, pieces: int) -> None:
+    """Add a piece's share to the gradient of the player's parameters."""
+    loss = player.scaler.scale(objective.loss / pieces)
     loss.backward(inputs=player.parameters, retain_graph=objective.keep_graph)
+
+
+def _descend(player: Player, *, measure: bool) -> torch.Tensor | None:
+    """One optimizer step of one player; returns the norm of its gradient where asked."""
     distributed.average_gradients(player.parameters)
     norm = None
     if measure:
@@ -102,8 +111,7 @@ class Recorder:
         self.game, self.info = game, info
         self.observers = observers if distributed.rank() == 0 else ()
         self.writes = distributed.rank() == 0
-        self.latents = game.latent.sample(game.config.seed, game.config.samples)
-        self.labels = game.data.labels(len(self.latents)) if game.data.classes else None
+        self.latents, self.labels = _fixed_inputs(game)
         self.reference = (
             stream.data.fetch(np.arange(min(2000, len(stream.data))))[0] if game.data.kind == "points" else None
         )
@@ -156,7 +164,8 @@ class Recorder:
         if not self.writes:
             return
         picture = self.info.directory / "samples" / f"{done:06d}.png"
-        save_samples(self.game.sample(self.latents, self.labels), picture, reference=self.reference)
+        samples = self.game.sample(self.latents, self.labels)
+        save_samples(samples, picture, labels=self.labels, reference=self.reference)
         for observer in self.observers:
             observer.snapshot_saved(done, picture)
 
@@ -184,6 +193,17 @@ class Recorder:
         path = self.info.directory / "metrics.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         write_text(path, "".join(line + "\n" for line in lines if 0 < _round_of(line) <= start))
+
+
+def _fixed_inputs(game: Game) -> tuple[np.ndarray, np.ndarray | None]:
+    """What every sample picture is made from. With classes: each class from the same latents, in turn."""
+    seed, n = game.config.seed, game.config.samples
+    if not game.labelled:
+        return game.latent.sample(seed, n), None
+    classes = len(game.data.classes)
+    n = max(n - n % classes, classes)
+    latents = game.latent.sample(seed, n // classes)
+    return latents.repeat(classes, axis=0), game.data.labels(n)
 
 
 def _without_nan(record: Mapping[str, float]) -> dict[str, float | None]:

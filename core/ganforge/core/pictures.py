@@ -19,18 +19,32 @@ def to_pixels(images: np.ndarray) -> np.ndarray:
     return np.rint(pixels).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
-def grid(pixels: np.ndarray, columns: int | None = None) -> np.ndarray:
-    """uint8 [N, H, W, C] as one picture [h, w, C], row by row, on a grey ground; small images are enlarged."""
+def grid(pixels: np.ndarray, columns: int | None = None, labels: np.ndarray | None = None) -> np.ndarray:
+    """uint8 [N, H, W, C] as one picture [h, w, C] on a grey ground; small images are enlarged.
+
+    Row by row or, where the images have `labels` [N] of which each comes more than once, a row for each class.
+    """
     n, height, width, channels = pixels.shape
     zoom = max(1, 64 // max(height, width))
     pixels = pixels.repeat(zoom, axis=1).repeat(zoom, axis=2)
-    columns = columns or math.ceil(math.sqrt(n))
-    rows, cell_h, cell_w = math.ceil(n / columns), height * zoom + GAP, width * zoom + GAP
-    sheet = np.full((rows * cell_h + GAP, columns * cell_w + GAP, channels), 96, np.uint8)
-    for i, image in enumerate(pixels):
-        top, left = GAP + (i // columns) * cell_h, GAP + (i % columns) * cell_w
+    if labels is not None and 1 < len(np.unique(labels)) <= n // 2:
+        row, column = _by_class(labels)
+        columns = column.max() + 1
+    else:
+        columns = columns or math.ceil(math.sqrt(n))
+        row, column = np.divmod(np.arange(n), columns)
+    cell_h, cell_w = height * zoom + GAP, width * zoom + GAP
+    sheet = np.full(((row.max() + 1) * cell_h + GAP, columns * cell_w + GAP, channels), 96, np.uint8)
+    for image, top, left in zip(pixels, GAP + row * cell_h, GAP + column * cell_w, strict=True):
         sheet[top : top + height * zoom, left : left + width * zoom] = image
     return sheet
+
+
+def _by_class(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The row and column of each image when every class has a row, in the order in which its images come."""
+    row = np.unique(labels, return_inverse=True)[1]
+    column = np.array([np.count_nonzero(row[:i] == row[i]) for i in range(len(row))])
+    return row, column
 
 
 def scatter(points: np.ndarray, reference: np.ndarray | None = None, size: int = 480) -> np.ndarray:
@@ -62,10 +76,15 @@ def save_picture(picture: np.ndarray, path: Path) -> None:
 
 
 def save_samples(
-    samples: np.ndarray, path: Path, *, columns: int | None = None, reference: np.ndarray | None = None
+    samples: np.ndarray,
+    path: Path,
+    *,
+    columns: int | None = None,
+    labels: np.ndarray | None = None,
+    reference: np.ndarray | None = None,
 ) -> None:
     """Write samples as the networks give them (float NCHW images, or points) as one picture."""
     if samples.ndim == 4:
-        save_picture(grid(to_pixels(samples), columns), path)
+        save_picture(grid(to_pixels(samples), columns, labels), path)
     else:
         save_picture(scatter(samples, reference), path)

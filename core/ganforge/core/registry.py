@@ -26,6 +26,7 @@ KINDS: dict[str, tuple[str, type[Spec[Any]]]] = {
     "recipe": ("ganforge_recipes", specs.Recipe),
     "dataset": ("ganforge_datasets", specs.Dataset),
     "observer": ("ganforge_observers", specs.Observer),
+    "conditioning": ("ganforge_conditionings", specs.Conditioning),
     "metric": ("ganforge_metrics", specs.Metric),
 }
 """What plugins offer: each kind's hook, and the spec which that hook returns a list of."""

@@ -15,7 +15,18 @@ import tomli_w
 import torch
 
 from ganforge.core import checkpoint, distributed
-from ganforge.core.config import Config, attributed, load_data, merge, read_toml, resolve
+from ganforge.core.config import (
+    PLAYERS,
+    UNCONDITIONED,
+    Component,
+    Config,
+    attributed,
+    find_conditioning,
+    load_data,
+    merge,
+    read_toml,
+    resolve,
+)
 from ganforge.core.data import Data, DataSpec
 from ganforge.core.draw import Stream, hash64
 from ganforge.core.errors import GanforgeError
@@ -26,6 +37,7 @@ from ganforge.core.observers import RunInfo, RunObserver
 from ganforge.core.options import parse
 from ganforge.core.registry import Registry, default_registry
 from ganforge.core.specs import Built, Spec
+from ganforge.core.words import Role
 
 log = logging.getLogger("ganforge")
 
@@ -77,6 +89,11 @@ class Run:
         self.round = checkpoint.load(game, self.checkpoints[-1])
         return game
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the generator takes labels."""
+        return self.game.labelled
+
     def sample(
         self,
         n: int,
@@ -86,7 +103,12 @@ class Run:
         truncation: float | None = None,
         labels: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Samples of the averaged generator: float32 [n, *shape], images in [-1, 1]."""
+        """Samples of the averaged generator: float32 [n, *shape], images in [-1, 1].
+
+        `labels` are class numbers int64 [n]; by default a generator that takes labels gets every class in turn.
+        """
+        if labels is None and self.labelled:
+            labels = self.data.labels(n, start=start)
         latents = self.game.latent.sample(seed, n, start=start, truncation=truncation)
         return self.game.sample(latents, labels)
 
@@ -176,14 +198,15 @@ def resume(
 
 def build_game(config: Config, data: DataSpec, registry: Registry) -> Game:
     """The game of a config at its first round, seeded; a part that raises is an error naming its owner."""
-    if config.batch_size % distributed.world():
-        raise GanforgeError(f"batch size {config.batch_size} does not divide among {distributed.world()} processes")
+    if config.batch_size % (distributed.world() * config.accumulate):
+        raise GanforgeError(
+            f"batch size {config.batch_size} does not divide into {config.accumulate} pieces for each of "
+            f"{distributed.world()} processes: see option 'accumulate'"
+        )
     device = distributed.start(resolve_device(config.machine.device))
     with torch.random.fork_rng():
         torch.manual_seed(hash64(config.seed, "initialisation"))
-        built = Built(data=data, latent=config.latent)
-        architecture = config.architecture
-        networks: Networks = _build(registry, "architecture", architecture.name, architecture.values, built)
+        networks = _build_networks(config, data, registry)
         loss: LossModule = _build(registry, "loss", config.loss.name, config.loss.values)
         effects: dict[str, Effect] = {
             name: _build(registry, "regularizer", name, values) for name, values in config.regularizers.items()
@@ -201,11 +224,38 @@ def build_game(config: Config, data: DataSpec, registry: Registry) -> Game:
     return game
 
 
+def _build_networks(config: Config, data: DataSpec, registry: Registry) -> Networks:
+    """The architecture's networks, conditioned as the players' configs say."""
+    built, architecture = Built(data=data, latent=config.latent), config.architecture
+    own: frozenset[Role] = registry.find("architecture", architecture.name).own_conditioning
+
+    def make(wanted: Built) -> Networks:
+        if missing := sorted(wanted.labelled - own):
+            raise GanforgeError(
+                f"option '{missing[0]}.conditioning': architecture '{architecture.name}' takes no labels by itself "
+                f"in its {missing[0]}; set it to concat"
+            )
+        networks: Networks = _build(registry, "architecture", architecture.name, architecture.values, wanted)
+        return networks
+
+    networks: dict[str, torch.nn.Module] = {}
+    for player in PLAYERS:
+        component: Component = getattr(config, player).conditioning
+        if component.name != UNCONDITIONED:
+            spec = find_conditioning(registry, player, component.name)
+            options = parse(spec.options, component.values, f"{player}.conditioning")
+            with attributed(registry, "conditioning", component.name, player):
+                networks[player] = getattr(spec, player)(options, built, lambda b, p=player: getattr(make(b), p))
+    if len(networks) < len(PLAYERS):
+        networks = {**make(built)._asdict(), **networks}
+    return Networks(**networks)
+
+
 def _check_limits(config: Config, game: Game) -> None:
     """What torch would only refuse in the middle of a round."""
     norms = [m for m in game.networks.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
-    if norms and config.batch_size == distributed.world():
-        raise GanforgeError("option 'batch_size': batch norm needs at least two samples in each process")
+    if norms and config.batch_size == distributed.world() * config.accumulate:
+        raise GanforgeError("option 'batch_size': batch norm needs at least two samples in each process and piece")
     twice = [name for name, effect in game.effects.items() if effect.differentiates_twice]
     if config.machine.compile and twice:
         raise GanforgeError(f"--compile: compiled networks cannot be differentiated twice, as '{twice[0]}' does")

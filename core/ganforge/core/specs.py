@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from ganforge.core.data import Data, DataRequest, DataSpec
 from ganforge.core.latents import Latent
 from ganforge.core.options import Options
+from ganforge.core.words import Role
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ganforge.core.config import Config
     from ganforge.core.game import Effect, Game, LossModule, Networks, Parts
     from ganforge.core.observers import RunObserver
@@ -30,20 +33,45 @@ class Spec(Generic[O_contra]):
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """What an architecture builds its networks for."""
+    """What an architecture builds its networks for.
+
+    `labelled` are the networks that must take labels by the architecture's own means (conditioning `own`).
+    """
 
     data: DataSpec
     latent: Latent
+    labelled: frozenset[Role] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture(Spec[O_contra]):
     """Builds a generator ([N, latent.width] to `Generated`) and a discriminator ([N, *shape] to `Critique`).
 
-    `build` raises GanforgeError for a data spec it cannot serve, saying which it can.
+    `build` raises GanforgeError for a data spec it cannot serve, saying which it can. `own_conditioning` are the
+    networks it can give labels to by itself, when `Built.labelled` asks for it.
     """
 
     build: Callable[[O_contra, Built], Networks]
+    own_conditioning: frozenset[Role] = frozenset()
+
+
+Wrap = Callable[[Any, Built, Callable[[Built], "nn.Module"]], "nn.Module"]
+"""(options, what to build for, the architecture's build of one network) to that network, taking labels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditioning(Spec[O_contra]):
+    """How labels enter a network of any architecture: `generator` and `discriminator` make it so, where they are
+    given.
+
+    A network takes labels int64 [N] as its second argument. `pair` are the conditionings of generator and
+    discriminator that `--conditioning NAME` stands for, `regularizers` what the discriminator's brings along.
+    """
+
+    generator: Wrap | None = None
+    discriminator: Wrap | None = None
+    pair: tuple[str, str]
+    regularizers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,10 +108,12 @@ class Regularizer(Spec[O_contra]):
 class Recipe(Spec[O_contra]):
     """A complete, runnable GAN. `settings` gives the paper's numbers for a data spec as a nested mapping of the
     config's keys (`ganforge.core.config`); `game` builds something other than generator against discriminator.
+    `small` are settings under which a round takes milliseconds, for `ganforge plugins check`.
     """
 
     settings: Callable[[O_contra, DataSpec], Mapping[str, Any]]
     game: Callable[[Config, Parts], Game] | None = None
+    small: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
