@@ -70,7 +70,8 @@ class Effect(nn.Module):
     `roles` are the players its penalty belongs to (none: it has no penalty). `every` makes the penalty lazy:
     only each `every`-th move of the player pays it, multiplied by `every` when `rescale` is true.
     `replaces` puts the penalty in the place of the player's loss instead of adding it. `differentiates_twice` says
-    that it uses `duel.gradient`, which compiled networks cannot serve.
+    that it uses `duel.gradient`, which compiled networks cannot serve. Effects attach from the lowest `attach_order`
+    to the highest, and in the recipe's order where it is the same.
     """
 
     roles: frozenset[Role] = frozenset()
@@ -78,6 +79,7 @@ class Effect(nn.Module):
     rescale: bool = True
     replaces: bool = False
     differentiates_twice: bool = False
+    attach_order: int = 0
 
     def attach(self, game: Game) -> None:
         """Change the networks' structure, once, before optimizers exist."""
@@ -146,7 +148,7 @@ class Game(nn.Module):
         self.loss: LossModule = parts.loss
         self.effects = nn.ModuleDict(parts.effects)
         self.players = self.make_players()
-        for effect in self.each_effect():
+        for effect in sorted(self.each_effect(), key=lambda effect: effect.attach_order):
             effect.attach(self)
         self.to(self.device)
         if self.config.machine.channels_last and self.data.kind == "images":
