@@ -520,5 +520,30 @@ def test_an_objective_holds_detached_scalars(registry: Registry) -> None:
     assert all(not value.requires_grad for value in objective.scalars.values())
 
 
+class Counting(Effect):
+    """Counts the moves in a buffer and logs the count."""
+
+    moves: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("moves", torch.zeros(()))
+
+    def scalars(self, step: Step) -> dict[str, Tensor]:
+        return {"moves": self.moves}
+
+    def after_step(self, step: Step) -> None:
+        self.moves.add_(1)
+
+
+def test_losses_and_effects_log_figures_of_the_move_as_they_were_before_it_changed_them(registry: Registry) -> None:
+    game, stream = make(registry)
+    game.effects["counting"] = counting = Counting()
+    objective = game.objective(game.players[0], draw_for(game, stream), CLOCK)
+    game.after_step(objective.step)
+    assert objective.scalars["counting/moves"] == 0
+    assert counting.moves == 1
+
+
 def test_options_model_is_the_default(registry: Registry) -> None:
     assert registry.find("recipe", "tiny").options is Options

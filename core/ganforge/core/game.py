@@ -60,6 +60,10 @@ class LossModule(nn.Module):
         """Critic outputs as the loss's `Reading` shows them to a person."""
         return logits
 
+    def scalars(self, step: Step) -> dict[str, Tensor]:
+        """Figures of this move to log, by name, from what the step has computed already; without gradients."""
+        return {}
+
     def after_step(self, step: Step) -> None:
         """The place to change buffers, after the player's optimizer stepped; without gradients, in fp32."""
 
@@ -98,6 +102,10 @@ class Effect(nn.Module):
     def penalty(self, duel: Duel) -> Tensor:
         """A scalar to add to the player's loss, with its weight."""
         raise NotImplementedError
+
+    def scalars(self, step: Step) -> dict[str, Tensor]:
+        """Figures of this move to log, by name, from what the step has computed already; without gradients."""
+        return {}
 
     def after_step(self, step: Step) -> None:
         """After the player's optimizer stepped: clip weights, move an own buffer. Without gradients, in fp32."""
@@ -296,6 +304,7 @@ class AdversarialGame(Game):
         if player.role == "discriminator":
             scalars["d_real"] = self.loss.read(step.on_real.logits.detach()).mean()
             scalars["d_fake"] = self.loss.read(step.on_fake.logits.detach()).mean()
+        scalars |= self._figures(step)
         shares = self.config.fakes == "shared" and player.role == "generator"
         return Objective(sum(penalties.values(), loss), step, scalars, keep_graph=shares)
 
@@ -313,6 +322,16 @@ class AdversarialGame(Game):
             penalties[name] = penalty * effect.every if effect.rescale else penalty
             scalars[f"penalty/{name}"] = penalties[name].detach()
         return penalties
+
+    @torch.no_grad()
+    def _figures(self, step: Step) -> dict[str, Tensor]:
+        """What the loss and the effects want logged, under their names, as it is before they change it."""
+        owners: dict[str, Any] = {self.config.loss.name: self.loss, **self.effects}
+        return {
+            f"{owner}/{name}": figure.clone()
+            for owner, part in owners.items()
+            for name, figure in part.scalars(step).items()
+        }
 
     def _share(self, step: Step) -> None:
         """Let a player see the fakes of the one before it in the round.

@@ -14,7 +14,8 @@ Record = Mapping[str, float]
 """One line of metrics.jsonl: `round`, `images`, `epoch`, `seconds` since the line before,
 `images_per_second`, `d_real`, `d_fake`,
 `diversity` (spread of the fakes over that of the reals; 0 is one picture), and `loss/PLAYER`,
-`gradient_norm/PLAYER`, `penalty/REGULARIZER` for each player and penalty."""
+`gradient_norm/PLAYER`, `penalty/REGULARIZER` for each player and penalty; `PART/NAME` for what a loss or
+an effect logs by its `scalars`."""
 
 
 @dataclass(frozen=True)
