@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,9 +123,17 @@ class Objective(NamedTuple):
     keep_graph: bool = False
 
 
+def _builds_nothing(data: DataSpec, options: Mapping[str, Any]) -> Networks:
+    raise NotImplementedError("these parts came without an architecture")
+
+
 @dataclass(frozen=True)
 class Parts:
-    """What a game is made of, built and seeded, before effects are attached."""
+    """What a game is made of, built and seeded, before effects are attached.
+
+    `build(data, options)` makes the architecture's networks again, conditioned as the config says: for other data,
+    with some options other than the config's.
+    """
 
     config: Config
     data: DataSpec
@@ -133,6 +141,7 @@ class Parts:
     loss: LossModule
     effects: dict[str, Effect]
     device: torch.device
+    build: Callable[[DataSpec, Mapping[str, Any]], Networks] = field(default_factory=lambda: _builds_nothing)
 
 
 @dataclass(frozen=True)
@@ -299,7 +308,7 @@ class AdversarialGame(Game):
         if any(self.effects[name].replaces for name in penalties):
             loss = torch.zeros((), device=self.device)
         else:
-            loss = torch.stack([getattr(self.loss, player.role)(duel) for duel in step.duels]).sum()
+            loss = self.player_loss(step)
             scalars[f"loss/{player.name}"] = loss.detach()
         if player.role == "discriminator":
             scalars["d_real"] = self.loss.read(step.on_real.logits.detach()).mean()
@@ -311,6 +320,10 @@ class AdversarialGame(Game):
     def make_step(self, player: Player, draw: Draw, clock: Clock) -> Step:
         """The place where a game of several duels adds its own to `step.duels`."""
         return Step(self, player, draw, clock)
+
+    def player_loss(self, step: Step) -> Tensor:
+        """The moving player's loss, without penalties: the sum over its duels, unless a game weighs them otherwise."""
+        return torch.stack([getattr(self.loss, step.player.role)(duel) for duel in step.duels]).sum()
 
     def _penalties(self, step: Step, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
         penalties: dict[str, Tensor] = {}

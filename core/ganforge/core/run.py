@@ -6,7 +6,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +211,7 @@ def build_game(config: Config, data: DataSpec, registry: Registry) -> Game:
         effects: dict[str, Effect] = {
             name: _build(registry, "regularizer", name, values) for name, values in config.regularizers.items()
         }
-        parts = Parts(config, data, networks, loss, effects, device)
+        parts = Parts(config, data, networks, loss, effects, device, partial(_build_again, config, registry))
         make = registry.find("recipe", config.recipe.name).game
         with attributed(registry, "recipe", config.recipe.name, "game"):
             game: Game = make(config, parts) if make else AdversarialGame(parts)
@@ -249,6 +249,12 @@ def _build_networks(config: Config, data: DataSpec, registry: Registry) -> Netwo
     if len(networks) < len(PLAYERS):
         networks = {**make(built)._asdict(), **networks}
     return Networks(**networks)
+
+
+def _build_again(config: Config, registry: Registry, data: DataSpec, options: Mapping[str, Any]) -> Networks:
+    """The same networks for other data, with `options` laid over the architecture's."""
+    architecture = Component.model_validate(merge(config.architecture.model_dump(), options))
+    return _build_networks(config.model_copy(update={"architecture": architecture}), data, registry)
 
 
 def _check_limits(config: Config, game: Game) -> None:

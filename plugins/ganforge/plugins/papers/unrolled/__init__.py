@@ -1,0 +1,79 @@
+"""Unrolled GAN (Metz, Poole, Pfau and Sohl-Dickstein 2016, arXiv 1611.02163).
+
+The generator moves against the discriminator that would answer it: the one k of D's own steps ahead, through
+which the generator's gradient flows (game.py: section 2; optimizers.py: the steps).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from ganforge.core import DataSpec, Options, Recipe, hookimpl
+
+if TYPE_CHECKING:
+    from ganforge.core.config import Config
+    from ganforge.core.game import Game, Parts
+
+PAPER = "1611.02163"
+
+
+class UnrolledOptions(Options):
+    """How far the generator looks ahead, and at what."""
+
+    steps: int = Field(5, ge=0, le=100, description="K, discriminator steps looked ahead; 0 is the plain game")
+    through: bool = Field(
+        True, description="the generator's gradient flows through the look-ahead, second-order terms and all"
+    )
+    objective: Literal["saddle", "loss"] = Field(
+        "saddle", description="what G minimises there: minus D's loss (the paper's f), or the recipe's own loss for G"
+    )
+
+
+def build_game(config: Config, parts: Parts) -> Game:
+    from ganforge.plugins.papers.unrolled.game import UnrolledGame
+
+    return UnrolledGame(parts)
+
+
+def settings(options: UnrolledOptions, data: DataSpec) -> dict[str, Any]:
+    """Equation 2's saddle objective and Adam with β₁ = 0.5; what else is the paper's stands at the numbers."""
+    return {"loss": "minimax", **(POINTS if data.kind == "points" else IMAGES)}
+
+
+# The numbers of the paper's stacked MNIST (as PacGAN's authors rebuilt it), on DCGAN's networks.
+IMAGES: dict[str, Any] = {
+    "architecture": "dcgan",
+    "latent": {"name": "normal", "dim": 256},
+    "generator": {"optimizer": "adam", "lr": 1e-4, "betas": (0.5, 0.99)},
+    "discriminator": {"optimizer": "adam", "lr": 2e-4, "betas": (0.5, 0.99)},
+    "batch_size": 128,
+    "steps": 20_000,
+}
+
+# The paper's appendix A (and the authors' notebook): two hidden layers of 128 in G and one in D, z of 256, batches
+# of 512, Adam with 1e-4 for D, 1e-3 for G and β₁ = 0.5, 25,000 steps.
+POINTS: dict[str, Any] = {
+    "architecture": {"name": "mlp", "generator": {"hidden": (128, 128)}, "discriminator": {"hidden": (128,)}},
+    "latent": {"name": "normal", "dim": 256},
+    "generator": {"optimizer": "adam", "lr": 1e-3, "betas": (0.5, 0.999)},
+    "discriminator": {"optimizer": "adam", "lr": 1e-4, "betas": (0.5, 0.999)},
+    "batch_size": 512,
+    "steps": 25_000,
+}
+
+
+@hookimpl
+def ganforge_recipes() -> list[Recipe[Any]]:
+    return [
+        Recipe(
+            name="unrolled",
+            summary="the generator looks ahead, through steps of the discriminator",
+            paper=PAPER,
+            options=UnrolledOptions,
+            settings=settings,
+            game=build_game,
+            small={"batch_size": 8, "recipe": {"steps": 2}},
+        )
+    ]
