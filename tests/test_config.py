@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import tiny
 
 from ganforge.core import GanforgeError
-from ganforge.core.config import merge, parse_settings, read_toml, resolve
+from ganforge.core.config import PlayerConfig, merge, parse_settings, read_toml, resolve
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN
 
@@ -144,3 +145,25 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("steps = = 3")
     with pytest.raises(GanforgeError, match=r"bad.toml is not TOML"):
         read_toml(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize(
+    ("settings", "rates"),
+    [
+        ({}, {0: 1, 50: 1, 99: 1}),
+        ({"lr_decay": "linear"}, {0: 1, 25: 0.75, 100: 0}),
+        ({"lr_decay": "linear", "lr_hold": 0.5}, {49: 1, 50: 1, 75: 0.5, 100: 0}),
+        ({"lr_decay": "linear", "lr_final": 0.2}, {0: 1, 50: 0.6, 100: 0.2}),
+        ({"lr_decay": "cosine"}, {0: 1, 50: 0.5, 25: (1 + math.sqrt(0.5)) / 2, 100: 0}),
+        ({"lr_decay": "exponential", "lr_final": 0.01}, {0: 1, 50: 0.1, 100: 0.01}),
+        ({"lr_warmup": 4}, {0: 0.25, 2: 0.75, 3: 1, 50: 1}),
+    ],
+)
+def test_learning_rates_follow_their_schedule(settings: dict[str, Any], rates: dict[int, float]) -> None:
+    config = PlayerConfig.model_validate({"lr": 2.0, **settings})
+    assert {r: config.rate(r, 100) for r in rates} == pytest.approx({r: 2 * share for r, share in rates.items()})
+
+
+def test_an_exponential_decay_needs_an_end(registry: Registry) -> None:
+    with pytest.raises(GanforgeError, match="give lr_final"):
+        resolve(tiny.request(generator={"lr_decay": "exponential"}), registry)

@@ -78,7 +78,16 @@ def test_the_sentences_the_page_promises(
 
 SECTIONS = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))
 
-SPECS = [specs.Spec, specs.Architecture, specs.Loss, specs.Regularizer, specs.Recipe, specs.Dataset, specs.Observer]
+SPECS = [
+    specs.Spec,
+    specs.Architecture,
+    specs.Conditioning,
+    specs.Loss,
+    specs.Regularizer,
+    specs.Recipe,
+    specs.Dataset,
+    specs.Observer,
+]
 TYPES: list[type[Any]] = [
     *(*SPECS, specs.Metric, specs.Built, specs.Reading),
     *(duel.Networks, duel.Generated, duel.Critique, duel.Duel, duel.Step, duel.Player, duel.Clock),

@@ -8,6 +8,7 @@ import torch
 from scipy import stats
 
 from ganforge.core import GanforgeError, Latent
+from ganforge.core.draw import Draw
 from ganforge.core.latents import normals, picture_seeds, uniforms
 from ganforge.core.options import parse
 
@@ -90,3 +91,19 @@ def test_no_two_pictures_of_a_large_sample_share_a_latent() -> None:
 def test_bad_latents_are_named() -> None:
     with pytest.raises(GanforgeError, match=r"option 'latent.dim': input should be greater than or equal to 1, not 0"):
         parse(Latent, {"dim": 0}, "latent")
+
+
+def test_a_sphere_has_radius_root_dim_and_every_direction() -> None:
+    z = Latent(name="sphere", dim=16).sample(5, 4000)
+    np.testing.assert_allclose(np.linalg.norm(z, axis=1), 4, rtol=1e-6)
+    assert np.abs(z.mean(axis=0)).max() < 0.06
+    assert np.abs(np.cov(z.T) - np.eye(16)).max() < 0.1
+    with pytest.raises(GanforgeError, match="no tails to truncate"):
+        Latent(name="sphere", dim=16).sample(5, 4, truncation=1.0)
+
+
+def test_training_draws_the_same_sphere() -> None:
+    draw = Draw(0, 0, "generator", 0, 500, torch.device("cpu"), None, 0)  # type: ignore[arg-type]
+    z = draw.latent(Latent(name="sphere", dim=9))
+    torch.testing.assert_close(z.norm(dim=1), torch.full((500,), 3.0))
+    assert z.mean(dim=0).abs().max() < 0.2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import tiny
 import torch
 from torch import Tensor, nn
 
-from ganforge.core import Options, Reading, Recipe, Regularizer, resume, train
+from ganforge.core import GanforgeError, Options, Reading, Recipe, Regularizer, resume, train
 from ganforge.core.config import Config, resolve
 from ganforge.core.draw import Batch, Draw, Stream
 from ganforge.core.game import (
@@ -210,7 +211,7 @@ def test_rule_2_everything_in_a_duel_is_computed_once(registry: Registry) -> Non
 
 @pytest.mark.parametrize("player", ["discriminator", "generator"])
 def test_rule_3_a_move_touches_only_its_players_gradients(registry: Registry, player: str) -> None:
-    from ganforge.core.loop import _descend
+    from ganforge.core.loop import _descend, _differentiate
 
     game, stream = make(registry)
     mover = next(p for p in game.players if p.name == player)
@@ -218,7 +219,8 @@ def test_rule_3_a_move_touches_only_its_players_gradients(registry: Registry, pl
     before = [p.clone() for p in other.parameters]
     objective = game.objective(mover, draw_for(game, stream, player), CLOCK)
     assert objective.step.real.requires_grad
-    _descend(mover, objective, measure=False)
+    _differentiate(mover, objective, 1)
+    _descend(mover, measure=False)
     assert all(p.grad is not None for p in mover.parameters)
     assert all(p.grad is None and p.requires_grad for p in other.parameters)
     assert all(torch.equal(a, b) for a, b in zip(before, other.parameters, strict=True))
@@ -547,3 +549,23 @@ def test_losses_and_effects_log_figures_of_the_move_as_they_were_before_it_chang
 
 def test_options_model_is_the_default(registry: Registry) -> None:
     assert registry.find("recipe", "tiny").options is Options
+
+
+# A batch in pieces.
+
+
+@pytest.mark.parametrize("pieces", [2, 4])
+def test_a_batch_computed_in_pieces_is_the_same_batch(registry: Registry, tmp_path: Path, pieces: int) -> None:
+    settings = {"batch_size": 8, "steps": 6, "every": 6, "data": {"name": "tiny-pictures", "classes": 3}}
+    whole = train(tiny.request(**settings), tmp_path / "whole", registry=registry)
+    cut = train(tiny.request(**settings, accumulate=pieces), tmp_path / "cut", registry=registry)
+    np.testing.assert_allclose(whole.sample(8, seed=1), cut.sample(8, seed=1), atol=1e-5)
+    assert len({json.loads(line)["round"] for line in (tmp_path / "cut/metrics.jsonl").read_text().splitlines()}) == 6
+
+
+def test_pieces_must_divide_the_batch_and_cannot_share_fakes(registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(GanforgeError, match="batch size 4 does not divide among 1 processes with 3 pieces each"):
+        train(tiny.request(accumulate=3), tmp_path / "run", registry=registry)
+    with pytest.raises(GanforgeError, match="fakes can be shared only in whole batches"):
+        train(tiny.request(accumulate=2, fakes="shared"), tmp_path / "run", registry=registry)
+    assert not (tmp_path / "run").exists()

@@ -200,8 +200,8 @@ def build_game(config: Config, data: DataSpec, registry: Registry) -> Game:
     """The game of a config at its first round, seeded; a part that raises is an error naming its owner."""
     if config.batch_size % (distributed.world() * config.accumulate):
         raise GanforgeError(
-            f"batch size {config.batch_size} does not divide into {config.accumulate} pieces for each of "
-            f"{distributed.world()} processes: see option 'accumulate'"
+            f"batch size {config.batch_size} does not divide among {distributed.world()} processes"
+            + (f" with {config.accumulate} pieces each" if config.accumulate > 1 else "")
         )
     device = distributed.start(resolve_device(config.machine.device))
     with torch.random.fork_rng():
