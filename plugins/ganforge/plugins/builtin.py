@@ -23,6 +23,7 @@ BUILTIN = {
     "cdcgan": "ganforge.plugins.papers.cdcgan",
     "acgan": "ganforge.plugins.papers.acgan",
     "projection-gan": "ganforge.plugins.papers.projection_gan",
+    "infogan": "ganforge.plugins.papers.infogan",
     "instance-noise": "ganforge.plugins.tricks.instance_noise",
     "zero-centred-penalty": "ganforge.plugins.tricks.zero_centred_penalty",
     "conditioning": "ganforge.plugins.conditioning",
