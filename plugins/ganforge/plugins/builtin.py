@@ -16,6 +16,8 @@ BUILTIN = {
     "geometric-gan": "ganforge.plugins.papers.geometric_gan",
     "r3gan": "ganforge.plugins.papers.r3gan",
     "unrolled": "ganforge.plugins.papers.unrolled",
+    "gman": "ganforge.plugins.papers.gman",
+    "pacgan": "ganforge.plugins.papers.pacgan",
     "ebgan": "ganforge.plugins.papers.ebgan",
     "began": "ganforge.plugins.papers.began",
     "fgan": "ganforge.plugins.papers.fgan",

@@ -74,6 +74,6 @@ def ganforge_recipes() -> list[Recipe[Any]]:
             options=UnrolledOptions,
             settings=settings,
             game=build_game,
-            small={"batch_size": 8, "recipe": {"steps": 2}},
+            small={"architecture": {"width": 8}, "latent": {"dim": 8}, "batch_size": 8, "recipe": {"steps": 2}},
         )
     ]
