@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from ganforge.cli.common import open_run
+from ganforge.cli.sweep import sweep_codes
 from ganforge.core.errors import GanforgeError
 from ganforge.core.pictures import grid, save_picture, scatter, to_pixels
 
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
 
 def sample(
     source: Annotated[Path, typer.Argument(metavar="RUN_OR_FILE", help="A run directory, or an exported .onnx file.")],
-    n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many.")] = 64,
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many; a sweep needs no number.")] = 64,
     seed: Annotated[int, typer.Option(help="The same seed gives the same pictures, from a run and from a file.")] = 0,
     label: Annotated[str | None, typer.Option(help="A class: its name or its number.")] = None,
     truncation: Annotated[
         float | None, typer.Option(min=0.01, help="Keep latents below this: less variety, fewer oddities.")
     ] = None,
     columns: Annotated[int | None, typer.Option(min=1, help="Pictures in a row of the grid.")] = None,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="What each code does: a grid for each, in the folder given by --out.")
+    ] = False,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="A .png for a grid, or a new folder for single pictures.")
     ] = Path("samples.png"),
@@ -36,6 +40,9 @@ def sample(
     Example: ganforge sample model.onnx --n 64 --seed 1 -o grid.png
     """
     check_out(out)
+    if sweep:
+        typer.echo(sweep_codes(source, out, seed, label, truncation, columns))
+        return
     if source.suffix == ".onnx":
         from ganforge.serve import load
 

@@ -85,7 +85,7 @@ def _card(run: Run, name: str, wanted: Export) -> Card:
 
 
 def _inputs(latent: Latent, classes: int) -> tuple[Input, ...]:
-    bound = {"uniform": 1.0, "truncated-normal": latent.truncation, "normal": None}[latent.name]
+    bound = {"uniform": 1.0, "truncated-normal": latent.truncation}.get(latent.name)
     low = None if bound is None else -bound
     inputs = [Input(name="z", role="z", dtype="float32", width=latent.dim, low=low, high=bound)]
     if latent.codes:

@@ -51,4 +51,12 @@ def ganforge_architectures() -> list[Architecture[Any]]:
 
 @hookimpl
 def ganforge_recipes() -> list[Recipe[Any]]:
-    return [Recipe(name="dcgan", summary="deep convolutional GAN", paper="1511.06434", settings=settings)]
+    return [
+        Recipe(
+            name="dcgan",
+            summary="deep convolutional GAN",
+            paper="1511.06434",
+            settings=settings,
+            small={"architecture": {"width": 8}, "batch_size": 8},
+        )
+    ]

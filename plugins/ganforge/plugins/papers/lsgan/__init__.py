@@ -67,6 +67,9 @@ POINTS: dict[str, Any] = {
 }
 
 
+SMALL = {"architecture": {"width": 8}, "batch_size": 8}
+
+
 @hookimpl
 def ganforge_losses() -> list[Loss[Any]]:
     return [
@@ -83,4 +86,4 @@ def ganforge_losses() -> list[Loss[Any]]:
 
 @hookimpl
 def ganforge_recipes() -> list[Recipe[Any]]:
-    return [Recipe(name="lsgan", summary="least-squares GAN", paper=PAPER, settings=settings)]
+    return [Recipe(name="lsgan", summary="least-squares GAN", paper=PAPER, settings=settings, small=SMALL)]

@@ -152,5 +152,6 @@ def ganforge_recipes() -> list[Recipe[Any]]:
             paper=PAPER,
             options=VanillaOptions,
             settings=settings,
+            small={"batch_size": 16},
         )
     ]

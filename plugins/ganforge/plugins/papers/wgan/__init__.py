@@ -61,6 +61,9 @@ POINTS: dict[str, Any] = {
 }
 
 
+SMALL = {"architecture": {"width": 8}, "batch_size": 8}
+
+
 @hookimpl
 def ganforge_losses() -> list[Loss[Any]]:
     return [
@@ -90,4 +93,4 @@ def ganforge_regularizers() -> list[Regularizer[Any]]:
 @hookimpl
 def ganforge_recipes() -> list[Recipe[Any]]:
     summary = "Wasserstein GAN with weight clipping"
-    return [Recipe(name="wgan", summary=summary, paper=PAPER, settings=settings)]
+    return [Recipe(name="wgan", summary=summary, paper=PAPER, settings=settings, small=SMALL)]

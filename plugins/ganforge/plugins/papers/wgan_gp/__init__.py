@@ -56,6 +56,9 @@ POINTS: dict[str, Any] = {
 }
 
 
+SMALL = {"architecture": {"width": 8}, "batch_size": 8}
+
+
 @hookimpl
 def ganforge_regularizers() -> list[Regularizer[Any]]:
     return [
@@ -72,4 +75,4 @@ def ganforge_regularizers() -> list[Regularizer[Any]]:
 @hookimpl
 def ganforge_recipes() -> list[Recipe[Any]]:
     summary = "Wasserstein GAN with gradient penalty"
-    return [Recipe(name="wgan-gp", summary=summary, paper=PAPER, settings=settings)]
+    return [Recipe(name="wgan-gp", summary=summary, paper=PAPER, settings=settings, small=SMALL)]

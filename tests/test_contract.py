@@ -1,0 +1,127 @@
+"""Every recipe's promises at tiny size, and that a check can fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from command import ganforge
+from scipy.stats import energy_distance as scipy_energy
+
+from ganforge.cli.contract import conditioning, recipe, table
+from ganforge.cli.contract.recipe import HOLDS, PROMISES, Outcome
+from ganforge.core.game import Effect
+from ganforge.core.registry import Registry, default_registry
+from ganforge.plugins.builtin import BUILTIN
+
+DATA = {"name": "digits", "resolution": 16}
+RECIPES = sorted(default_registry().all("recipe"))
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry(fallback=BUILTIN)
+
+
+@pytest.fixture(autouse=True)
+def _no_learning(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Learning takes minutes over all recipes: slow tests try it."""
+    if request.node.get_closest_marker("slow") is None:
+        monkeypatch.setattr(recipe, "PROMISES", {k: v for k, v in PROMISES.items() if k != "learns"})
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_keeps_its_promises(registry: Registry, tmp_path: Path, name: str) -> None:
+    assert {k: v for k, v in recipe.check(name, registry, tmp_path, DATA).items() if v != HOLDS} == {}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_takes_labels_or_says_why_not(registry: Registry, name: str) -> None:
+    cells = list(conditioning.check(name, registry, DATA))
+    assert [cell for cell in cells if cell[2].state == "fails"] == []
+    assert all(outcome.words for *_, outcome in cells if outcome.state == "exempt")
+    holding = {(g, d) for g, d, outcome in cells if outcome == HOLDS}
+    assert {("concat", "concat")} <= holding or not holding & {("none", "none")}
+
+
+def test_two_processes_train_what_one_does(registry: Registry, tmp_path: Path) -> None:
+    alike = recipe.two_processes(RECIPES, registry, tmp_path, DATA)
+    assert {name: outcome for name, outcome in alike.items() if outcome.state == "fails"} == {}
+    assert any(outcome == HOLDS for outcome in alike.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_learns(registry: Registry, tmp_path: Path, name: str) -> None:
+    assert recipe.check(name, registry, tmp_path, DATA)["learns"] == HOLDS
+
+
+def test_energy_distance_is_that_of_the_library() -> None:
+    random = np.random.default_rng(0)
+    one, two = random.normal(size=50), random.normal(1, 2, size=70)
+    ours = recipe.energy_distance(one[:, None], two[:, None])
+    assert ours == pytest.approx(scipy_energy(one, two) ** 2)  # scipy gives the root of it
+
+
+def test_what_couples_the_batch_is_found() -> None:
+    coupled = Effect()
+    coupled.couples_batch = "pairs of samples"
+    parts = [torch.nn.BatchNorm1d(2), torch.nn.Dropout(), coupled, torch.nn.Linear(1, 1)]
+    words = recipe.couplings(torch.nn.ModuleList(parts))
+    assert words == ["batch norm: statistics of each process", "dropout: drawn by each process", "pairs of samples"]
+
+
+def test_a_recipe_that_cannot_train_fails_everything(tmp_path: Path) -> None:
+    registry = Registry(files=[tiny.FILE], fallback=BUILTIN)
+    found = recipe.check("tiny", registry, tmp_path, {"name": "nowhere"})
+    assert all(outcome.state == "fails" and outcome.words for outcome in found.values())
+
+
+def test_state_outside_the_game_fails_the_resume(tmp_path: Path) -> None:
+    """A trick that counts in a Python number is what the promise is there to find."""
+    plugin = tmp_path / "counting.py"
+    plugin.write_text(
+        "from ganforge.core import Regularizer, hookimpl\n"
+        "def build(options):\n"
+        "    from ganforge.core.game import Effect\n"
+        "    class Counting(Effect):\n"
+        "        roles, moves = frozenset({'generator'}), 0\n"
+        "        def penalty(self, duel):\n"
+        "            return duel.on_fake.logits.mean() * self.moves\n"
+        "        def after_step(self, step):\n"
+        "            self.moves += 1\n"
+        "    return Counting()\n"
+        "@hookimpl\n"
+        "def ganforge_regularizers():\n"
+        "    return [Regularizer(name='counting', summary='counts in Python', build=build)]\n"
+    )
+    registry = Registry(files=[tiny.FILE, plugin], fallback=BUILTIN)
+    settings = recipe.request("tiny", registry, {"name": "tiny-pictures"}, regularizers={"counting": True})
+    run = recipe.train(settings, tmp_path / "run", registry=registry)
+    trial = recipe.Trial("tiny", registry, tmp_path, settings, run)
+    assert recipe.resumes(trial).words.startswith("differs after a resume")
+    assert recipe.finite(trial) == HOLDS
+
+
+def test_a_cell_is_a_mark_or_a_reason() -> None:
+    row = {
+        "a": HOLDS,
+        "b": Outcome("exempt", "no labels"),
+        "c": Outcome("fails", "broken"),
+        "d": Outcome("fails", "broken"),
+    }
+    lines = table.promises({"my-gan": row}, ["a", "b", "c", "d"])
+    assert lines[2] == "| `my-gan` | ✓ | [1] | ✗ [2] | ✗ [2] |"
+    assert lines[4:] == ["1. no labels", "2. broken"]
+
+
+def test_the_command_checks_one_recipe_and_writes_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipe, "two_processes", lambda names, *rest: dict.fromkeys(names, HOLDS))
+    page = tmp_path / "contract.md"
+    done = ganforge("plugins", "check", "vanilla", "--markdown", str(page))
+    assert done.code == 0, done
+    assert "| `vanilla` | ✓ |" in page.read_text()
+    assert ganforge("plugins", "check", "vanila").code == 2
