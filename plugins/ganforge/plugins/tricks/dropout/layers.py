@@ -1,0 +1,66 @@
+"""Dropout (Hinton et al., arXiv 1207.0580) before every layer of hidden units, found by looking at the network."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+from torch.nn.modules.conv import _ConvNd
+
+from ganforge.core import GanforgeError
+from ganforge.core.game import Effect, Game
+from ganforge.plugins.blocks.attaching import networks_of, sketch
+from ganforge.plugins.tricks.dropout import DropoutOptions
+
+
+class Dropout(Effect):
+    """While a network trains, each input of a linear or convolutional layer is 0 or scaled by 1 / (1 - rate).
+
+    Only hidden units are dropped: a layer that sees the network's own input is left alone. What a layer gets has
+    just left an activation (and perhaps its pooling), so this is dropout after each activation, in whatever form an
+    architecture writes those; features that a critic returns are whole. Layers that a regularizer later in the order
+    adds are not reached. Masks follow the position of the training, each process drawing its own.
+    """
+
+    def __init__(self, options: DropoutOptions) -> None:
+        super().__init__()
+        self.rate, self.networks = options.rate, options.networks
+
+    def attach(self, game: Game) -> None:
+        chosen: list[tuple[str, tuple[int, ...]]] = []
+        if self.networks != "generator":
+            chosen += [(name, game.data.shape) for name in networks_of(game, "discriminator")]
+        if self.networks != "discriminator":
+            chosen += [("generator", (game.latent.width,))]
+        layers: set[nn.Module] = set()  # two networks may share one
+        for name, shape in chosen:
+            hidden = _hidden_layers(game, name, shape)
+            if not hidden:
+                raise GanforgeError(f"regularizer 'dropout': the network '{name}' has no hidden units to drop")
+            layers |= {game.networks[name].get_submodule(layer) for layer in hidden}
+        for layer in layers:
+            layer.register_forward_pre_hook(partial(_drop, self.rate))
+
+
+def _drop(rate: float, layer: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+    return (dropout(args[0], rate, layer.training),)
+
+
+def _hidden_layers(game: Game, name: str, shape: tuple[int, ...]) -> set[str]:
+    """The layers whose input depends on other such layers: it requires a gradient when only their weights do."""
+    hidden: set[str] = set()
+
+    def note(layer_name: str, layer: nn.Module, args: tuple[Tensor]) -> None:
+        if args[0].requires_grad:
+            hidden.add(layer_name)
+
+    def watch(network: nn.Module) -> None:
+        network.requires_grad_(False)
+        for layer_name, layer in network.named_modules():
+            if isinstance(layer, nn.Linear | _ConvNd):
+                layer.requires_grad_(True)
+                layer.register_forward_pre_hook(partial(note, layer_name))
+
+    sketch(game, name, *shape, prepare=watch)
+    return hidden
