@@ -1,4 +1,4 @@
-"""InfoGAN: the bound in closed form, whose weights it moves, the paper's numbers, codes that are learned on the ring."""
+"""InfoGAN: the bound in closed form, whose weights it moves, and the numbers of the paper."""
 
 from __future__ import annotations
 

@@ -107,3 +107,25 @@ def test_training_draws_the_same_sphere() -> None:
     z = draw.latent(Latent(name="sphere", dim=9))
     torch.testing.assert_close(z.norm(dim=1), torch.full((500,), 3.0))
     assert z.mean(dim=0).abs().max() < 0.2
+
+
+def test_a_categorical_sweep_changes_nothing_but_the_code() -> None:
+    latent = Latent(dim=3, categorical=(2, 4), continuous=2)
+    swept = latent.sweep(1, 7, 5)
+    assert swept.shape == (4, 5, latent.width)
+    assert swept.dtype == np.float32
+    assert np.array_equal(swept[:, :, 5:9].argmax(axis=2), np.arange(4)[:, None].repeat(5, axis=1))
+    others = np.delete(swept, range(5, 9), axis=2)
+    assert np.array_equal(others, np.broadcast_to(np.delete(latent.sample(7, 5), range(5, 9), axis=1), others.shape))
+
+
+def test_a_continuous_sweep_goes_along_the_rows_one_for_each_category() -> None:
+    latent = Latent(dim=3, categorical=(4,), continuous=2)
+    swept = latent.sweep(2, 7, 5)
+    assert swept.shape == (4, 5, latent.width)
+    assert np.array_equal(swept[:, :, -1], np.broadcast_to([-2, -1, 0, 1, 2], (4, 5)))
+    assert np.array_equal(swept[:, 0, 3:7], np.eye(4))
+    kept = np.delete(swept, [3, 4, 5, 6, 8], axis=2)
+    assert np.array_equal(kept, kept[:, :1].repeat(5, axis=1))
+    assert not np.array_equal(kept[0], kept[1])
+    assert Latent(dim=3, continuous=1).sweep(0, 0, 6).shape == (8, 6, 4)

@@ -65,6 +65,28 @@ class Latent(BaseModel):
             z = _bounded_normals(seeds, self.dim, bound)
         return np.concatenate([z, *self._codes(seeds)], axis=1).astype(np.float32)
 
+    def sweep(self, code: int, seed: int, columns: int, *, truncation: float | None = None) -> np.ndarray:
+        """Latents in which one code takes value after value, the rest staying: float32 [rows, columns, width].
+
+        Codes are numbered as they come in `codes`, categorical ones first. A categorical code has a row for each
+        category, over the same pictures of `seed`. A continuous one goes from -2 to 2 along each row, twice as far
+        as in training (Chen et al., arXiv 1606.03657, figure 2); each row is another picture of `seed`, with the
+        first categorical code, if there is one, at another category.
+        """
+        kinds = self.categorical
+        place = self.dim + sum(kinds[:code]) + max(0, code - len(kinds))
+        if code < len(kinds):
+            rows = kinds[code]
+            swept = np.tile(self.sample(seed, columns, truncation=truncation), (rows, 1, 1))
+            swept[:, :, place : place + rows] = np.eye(rows)[:, None]
+            return swept
+        rows = kinds[0] if kinds else SWEPT_ROWS
+        swept = self.sample(seed, rows, truncation=truncation)[:, None].repeat(columns, axis=1)
+        if kinds:
+            swept[:, :, self.dim : self.dim + rows] = np.eye(rows)[:, None]
+        swept[:, :, place] = np.linspace(-SWEPT, SWEPT, columns)
+        return swept
+
     def _codes(self, seeds: np.ndarray) -> list[np.ndarray]:
         drawn = uniforms(seeds, len(self.categorical) + self.continuous, stream=_CODES)
         one_hot = [
@@ -73,6 +95,7 @@ class Latent(BaseModel):
         return [*one_hot, 2 * drawn[:, len(self.categorical) :] - 1]
 
 
+SWEPT, SWEPT_ROWS = 2.0, 8  # how far a sweep goes, and its rows where no categorical code gives them
 _CODES = 1 << 20  # streams below hold z and its redraws; codes have their own, so adding one moves no z
 
 
