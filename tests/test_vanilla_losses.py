@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganforge.core import GanforgeError, Loss
+from ganforge.core import GanforgeError, Loss, distributed
 from ganforge.core.draw import Draw
 from ganforge.core.game import Critique, LossModule
 from ganforge.core.options import parse
@@ -139,17 +139,14 @@ def test_against_the_optimal_discriminator_the_generator_rests_where_q_is_p(buil
     assert pull(Q.log().requires_grad_()).abs().max() > 0.05
 
 
-@pytest.mark.parametrize("shape", [(6,), (6, 3)])
+@pytest.mark.parametrize("shape", [(6,), (6, 3), (6, 1, 2, 2)])
 @pytest.mark.parametrize("smoothing", TARGETS)
 def test_the_discriminators_loss_is_torchs_cross_entropy_on_the_same_targets(build, smoothing, shape):
     real, fake = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1)) * 4
     loss = build("non-saturating", smoothing=smoothing, flip=0.3)
     found = duel(real, fake)
-    targets = (loss.target(found.draw.scoped("loss"), side) for side in ("real", "fake"))
-    peers = [
-        F.binary_cross_entropy_with_logits(logits, target.view(-1, *[1] * (len(shape) - 1)).expand(shape))
-        for logits, target in zip((real, fake), targets, strict=True)
-    ]
+    targets = (loss.target(found.draw.scoped("loss"), side, real.shape) for side in ("real", "fake"))
+    peers = [F.binary_cross_entropy_with_logits(*pair) for pair in zip((real, fake), targets, strict=True)]
     torch.testing.assert_close(loss.discriminator(found), sum(peers))
 
 
@@ -174,7 +171,7 @@ def test_extreme_logits_give_finite_losses_and_gradients(build, name, smoothing,
 
 def test_random_targets_fill_their_ranges_each_sample_its_own(build):
     loss = build("minimax", smoothing="random")
-    real, fake = (loss.target(draw(10_000), side) for side in ("real", "fake"))
+    real, fake = (loss.target(draw(10_000), side, torch.Size([10_000])) for side in ("real", "fake"))
     assert 0.7 <= real.min() < 0.701
     assert 1.199 < real.max() <= 1.2
     assert 0 <= fake.min() < 0.001
@@ -186,23 +183,42 @@ def test_random_targets_fill_their_ranges_each_sample_its_own(build):
 def test_targets_are_a_pure_function_of_the_position(build, smoothing, flip):
     loss, here = build("non-saturating", smoothing=smoothing, flip=flip), draw(64)
     for side in ("real", "fake"):
-        first = loss.target(here, side)
+        first = loss.target(here, side, torch.Size([64]))
         torch.rand(7)
-        assert torch.equal(loss.target(draw(64), side), first)
+        assert torch.equal(loss.target(draw(64), side, torch.Size([64])), first)
         for elsewhere in (replace(here, round=1), replace(here, move=1), replace(here, seed=1)):
-            assert not torch.equal(loss.target(elsewhere, side), first)
+            assert not torch.equal(loss.target(elsewhere, side, torch.Size([64])), first)
 
 
 def test_flips_happen_at_their_rate_to_the_other_sides_target(build):
     loss = build("non-saturating", smoothing="two-sided", flip=0.1)
     for side, own, other in (("real", 0.9, 0.1), ("fake", 0.1, 0.9)):
-        told = loss.target(draw(20_000), side)
+        told = loss.target(draw(20_000), side, torch.Size([20_000]))
         flipped = told == torch.tensor(other)
         assert ((told == torch.tensor(own)) | flipped).all()
         assert flipped.float().mean().item() == pytest.approx(0.1, abs=0.01)
-    mixed = build("non-saturating", smoothing="random", flip=0.5).target(draw(20_000), "real")
+    mixed = build("non-saturating", smoothing="random", flip=0.5).target(draw(20_000), "real", torch.Size([20_000]))
     assert ((mixed <= 0.3) | (mixed >= 0.7)).all()
     assert (mixed <= 0.3).float().mean().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_each_logit_has_its_own_target_whatever_their_shape(build, monkeypatch: pytest.MonkeyPatch):
+    """More logits than samples (columns), fewer (packs of samples), in one process or two."""
+    loss = build("non-saturating", smoothing="random", flip=0.3)
+    for shape in (torch.Size([4, 3]), torch.Size([2]), torch.Size([2, 5])):
+        whole = loss.target(draw(4), "real", shape)
+        assert whole.shape == shape
+        assert len(whole.unique()) == shape.numel()
+        halves = []
+        for rank in (0, 1):
+            monkeypatch.setattr(distributed, "world", lambda: 2)
+            monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+            halves.append(loss.target(draw(2), "real", torch.Size([shape[0] // 2, *shape[1:]])))
+            monkeypatch.undo()
+        assert torch.equal(torch.cat(halves), whole)
+    packed = duel(torch.randn(4), torch.randn(4))
+    packed.on_real, packed.on_fake = Critique(torch.randn(2)), Critique(torch.randn(2))
+    assert loss.discriminator(packed).isfinite()
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -6,6 +6,7 @@ nor lose the small end.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -24,17 +25,15 @@ TARGETS: dict[str, dict[Side, tuple[float, float]]] = {
     "two-sided": {"real": (0.9, 0.9), "fake": (0.1, 0.1)},
     "random": {"real": (0.7, 1.2), "fake": (0.0, 0.3)},
 }
-"""For each smoothing, the range from which the discriminator's targets are drawn, each sample its own."""
+"""For each smoothing, the range from which the discriminator's targets are drawn, each logit its own."""
 
 
 def cross_entropy(logits: Tensor, target: Tensor | float) -> Tensor:
-    """Mean of -t log D - (1 - t) log(1 - D) over logits [N] or [N, k]; t is one number or one per sample [N].
+    """Mean of -t log D - (1 - t) log(1 - D) over logits of any shape; t is one number or one per logit.
 
     Each half is weighed by itself, so that a target above 1 (a negative weight) is as valid as any other, and
     a target of exactly 0 or 1 keeps full relative precision at any logit.
     """
-    if isinstance(target, Tensor):
-        target = target.view(-1, *[1] * (logits.dim() - 1))
     return (target * softplus(-logits) + (1 - target) * softplus(logits)).mean()
 
 
@@ -46,28 +45,30 @@ class CrossEntropy(LossModule):
         self.targets, self.flip = TARGETS[options.smoothing], options.flip
 
     def discriminator(self, duel: Duel) -> Tensor:
-        draw = duel.draw.scoped("loss")
-        on_real = cross_entropy(duel.on_real.logits, self.target(draw, "real"))
-        return on_real + cross_entropy(duel.on_fake.logits, self.target(draw, "fake"))
+        draw, real, fake = duel.draw.scoped("loss"), duel.on_real.logits, duel.on_fake.logits
+        on_real = cross_entropy(real, self.target(draw, "real", real.shape))
+        return on_real + cross_entropy(fake, self.target(draw, "fake", fake.shape))
 
-    def target(self, draw: Draw, side: Side) -> Tensor | float:
-        """What the discriminator is told of one side's samples: a number for all, or float32 [n].
+    def target(self, draw: Draw, side: Side, shape: torch.Size) -> Tensor | float:
+        """What the discriminator is told of one side: a number for all, or one for each logit of that shape.
 
-        A flipped sample is told the other side's target, however that is smoothed.
+        A critic may have several logits for a sample, or one for several samples: each logit is told its own.
+        A flipped one is told the other side's target, however that is smoothed.
         """
-        told = self._smooth(draw, side, side)
+        draw = replace(draw, n=shape[0])
+        told = self._smooth(draw, side, side, shape)
         if not self.flip:
             return told
-        flipped = draw.uniform(f"{side}/flip") < self.flip
-        return torch.where(flipped, self._smooth(draw, side, "fake" if side == "real" else "real"), told)
+        flipped = draw.uniform(f"{side}/flip", *shape[1:]) < self.flip
+        return torch.where(flipped, self._smooth(draw, side, "fake" if side == "real" else "real", shape), told)
 
     def read(self, logits: Tensor) -> Tensor:
         """D(x), the probability that x is real."""
         return logits.sigmoid()
 
-    def _smooth(self, draw: Draw, side: Side, told: Side) -> Tensor | float:
+    def _smooth(self, draw: Draw, side: Side, told: Side, shape: torch.Size) -> Tensor | float:
         low, high = self.targets[told]
-        return low if low == high else low + (high - low) * draw.uniform(f"{side}/target")
+        return low if low == high else low + (high - low) * draw.uniform(f"{side}/target", *shape[1:])
 
 
 class Minimax(CrossEntropy):
