@@ -104,7 +104,8 @@ def test_losses_are_means_over_packs_with_a_target_each() -> None:
     game = pac_game(Judge([0.3, -0.2, 0.5, 0.1]), loss)
     step = pac_step(game)
     (duel,) = step.duels
-    targets = [loss.target(duel.draw.scoped("loss"), side) for side in ("real", "fake")]
+    draw = duel.draw.scoped("loss")
+    targets = [0.7 + 0.5 * draw.uniform("real/target"), 0.3 * draw.uniform("fake/target")]
     logits = [pack(samples, 2) @ torch.tensor([0.3, -0.2, 0.5, 0.1]) for samples in (step.real, step.fake)]
     expected = sum(
         (t * softplus(-logit) + (1 - t) * softplus(logit)).mean() for t, logit in zip(targets, logits, strict=True)
