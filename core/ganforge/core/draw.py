@@ -99,9 +99,9 @@ class Draw:
             codes.append(2 * self.uniform(f"{name}/continuous", latent.continuous) - 1)
         return torch.cat([z, *codes], dim=1) if codes else z
 
-    def batch(self) -> Batch:
-        """Real samples."""
-        return self.stream.batch(self)
+    def batch(self, indices: np.ndarray | None = None) -> Batch:
+        """Real samples: the next `n` of the player's order, or those that `indices` number in the data set."""
+        return self.stream.batch(self, indices)
 
     def _truncated_normal(self, name: str, latent: Latent) -> Tensor:
         z = torch.empty(self._global((latent.dim,)), device=self.device)
@@ -127,8 +127,8 @@ class Stream:
         # Data that has to be read and decoded is fetched one batch ahead; memory is fast enough as it is.
         self._pool = ThreadPoolExecutor(1) if getattr(data, "lazy", False) else None
 
-    def batch(self, draw: Draw) -> Batch:
-        samples, labels = self._fetch(draw)
+    def batch(self, draw: Draw, indices: np.ndarray | None = None) -> Batch:
+        samples, labels = self._fetch(draw) if indices is None else self.data.fetch(indices)
         tensor = torch.from_numpy(np.ascontiguousarray(samples)).to(draw.device, non_blocking=True)
         if tensor.dtype == torch.uint8:
             tensor = tensor.float().div_(127.5).sub_(1)

@@ -246,8 +246,8 @@ class Game(nn.Module):
             if not average.is_floating_point():
                 average.copy_(live)
 
-    def real(self, draw: Draw, clock: Clock) -> Batch:
-        batch = draw.batch()
+    def real(self, draw: Draw, clock: Clock, indices: np.ndarray | None = None) -> Batch:
+        batch = draw.batch(indices)
         for effect in self.each_effect():
             batch = effect.real(batch, clock)
         return batch

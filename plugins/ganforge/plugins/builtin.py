@@ -26,6 +26,7 @@ BUILTIN = {
     "acgan": "ganforge.plugins.papers.acgan",
     "projection-gan": "ganforge.plugins.papers.projection_gan",
     "infogan": "ganforge.plugins.papers.infogan",
+    "sgan": "ganforge.plugins.papers.sgan",
     "instance-noise": "ganforge.plugins.tricks.instance_noise",
     "zero-centred-penalty": "ganforge.plugins.tricks.zero_centred_penalty",
     "feature-matching": "ganforge.plugins.tricks.feature_matching",

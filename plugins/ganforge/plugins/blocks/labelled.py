@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+
+from ganforge.core import Built, GanforgeError
 
 
 class Labelled(nn.Module):
@@ -17,3 +20,21 @@ class Labelled(nn.Module):
     def configure(self, **stage: Any) -> None:
         configure: Any = self.inner.configure
         configure(**stage)
+
+
+@torch.no_grad()
+def features_of(network: nn.Module, built: Built) -> Tensor:
+    """The features a discriminator gives of two empty samples, to learn their shape; its state stays.
+
+    Raises:
+        GanforgeError: it gives none, or not one row for each sample.
+    """
+    training = network.training
+    features: Tensor | None = network.eval()(torch.zeros(2, *built.data.shape)).features
+    network.train(training)
+    if features is None or len(features) != 2:
+        raise GanforgeError(
+            "option 'discriminator.conditioning': this discriminator gives no features of single samples to "
+            "condition on; set it to concat"
+        )
+    return features

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ganforge.core import Built, GanforgeError
 from ganforge.core.game import Critique, Duel, Effect, Role
-from ganforge.plugins.blocks.labelled import Labelled
+from ganforge.plugins.blocks.labelled import Labelled, features_of
 
 Make = Callable[[Built], nn.Module]
 
@@ -91,21 +90,3 @@ def class_loss(critique: Critique, labels: Tensor | None) -> Tensor:
 def pooled(features: Tensor) -> Tensor:
     """[N, C, h, w] or [N, C] to [N, C]: maps summed over their places."""
     return features.flatten(2).sum(dim=2) if features.dim() > 2 else features
-
-
-@torch.no_grad()
-def features_of(network: nn.Module, built: Built) -> Tensor:
-    """The features a discriminator gives of two empty samples, to learn their shape; its state stays.
-
-    Raises:
-        GanforgeError: it gives none, or not one row for each sample.
-    """
-    training = network.training
-    features: Tensor | None = network.eval()(torch.zeros(2, *built.data.shape)).features
-    network.train(training)
-    if features is None or len(features) != 2:
-        raise GanforgeError(
-            "option 'discriminator.conditioning': this discriminator gives no features of single samples to "
-            "condition on; set it to concat"
-        )
-    return features
