@@ -27,9 +27,7 @@ class EquilibriumOptions(Options):
 class BeganOptions(Options):
     """Figure 1's sizes."""
 
-    width: int = Field(
-        64, ge=1, le=1024, description="n, channels; the encoder adds n at each halving"
-    )
+    width: int = Field(64, ge=1, le=1024, description="n, channels; the encoder adds n at each halving")
     code: int = Field(64, ge=1, le=4096, description="N_h, numbers of the autoencoder's code")
 
 
