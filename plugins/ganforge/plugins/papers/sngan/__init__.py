@@ -19,7 +19,7 @@ class SpectralNormOptions(Options):
     """Which networks, and how exact."""
 
     networks: Literal["discriminator", "generator", "both"] = Field(
-        "discriminator", description="whose linear, convolutional and embedding weights are normalised"
+        "discriminator", description="whose linear and convolutional weights are normalised, and D's embeddings"
     )
     iterations: int = Field(1, ge=1, description="power iterations after each move of the network")
 

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
 from ganforge.core import GanforgeError
-from ganforge.core.game import Effect, Game, Role, Step
+from ganforge.core.game import Effect, Game, Player, Role, Step
 from ganforge.plugins.papers.sngan import SpectralNormOptions
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -58,12 +58,15 @@ class SpectralNorm(nn.Module):
 
 
 class SpectralNormalisation(Effect):
-    """The regularizer: every linear, convolutional and embedding weight of the players' networks, normalised.
+    """The regularizer: every linear, convolutional and (in D) embedding weight of the players' networks, normalised.
 
     A game may have several critics, under any names: all networks that a discriminator moves are meant.
     Algorithm 1 does the power iteration in each update of the discriminator; here it follows the update, in
     `after_step`, so that v fits the weights it is used with and changes nowhere else. (Common implementations
     iterate in every forward pass: two or three times a move, and real and fake meet different critics.)
+
+    A generator's embeddings are left alone: they are inputs or the scales of its norms, which a division would
+    shrink to nothing, while a discriminator's (Miyato and Koyama's projection) is a map of its features.
     """
 
     WARM_UP = 15
@@ -79,7 +82,8 @@ class SpectralNormalisation(Effect):
         players = [player for player in game.players if player.role in self.normalised]
         if not players:
             raise GanforgeError(f"regularizer 'spectral-norm': this game has no {self.normalised[0]} to normalise")
-        for layer in _layers(game, [name for player in players for name in player.networks]):
+        layers = [layer for player in players for layer in _layers(game, player.networks) if _is_a_map(layer, player)]
+        for layer in dict.fromkeys(layers):  # two players may share one
             norm = SpectralNorm(layer.weight, output_axis=1 if isinstance(layer, TRANSPOSED) else 0)
             norm.iterate(layer.weight, self.WARM_UP)
             register_parametrization(layer, "weight", norm)
@@ -88,6 +92,10 @@ class SpectralNormalisation(Effect):
         for layer in _layers(step.game, step.player.networks):
             for norm, weight in _norms(layer):
                 norm.iterate(weight, self.iterations)
+
+
+def _is_a_map(layer: nn.Module, player: Player) -> bool:
+    return player.role == "discriminator" or not isinstance(layer, nn.Embedding)
 
 
 def _layers(game: Game, names: Iterable[str]) -> list[Any]:
