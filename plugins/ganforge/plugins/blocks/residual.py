@@ -42,9 +42,10 @@ class UpBlock(nn.Module):
         self.activation = nn.ReLU()
         self.shortcut = glorot(nn.Conv2d(inputs, outputs, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(_up(self.activation(self.norm1(x))))
-        return self.conv2(self.activation(self.norm2(h))) + _up(self.shortcut(x))
+    def forward(self, x: Tensor, *condition: Tensor) -> Tensor:
+        """`condition` is what the norms take beside their maps, for norms that do."""
+        h = self.conv1(_up(self.activation(self.norm1(x, *condition))))
+        return self.conv2(self.activation(self.norm2(h, *condition))) + _up(self.shortcut(x))
 
 
 class DownBlock(nn.Module):
