@@ -35,8 +35,8 @@ check: $(VENV)/installed  ## lint, types, import contracts
 bench: $(VENV)/installed  ## training speed beside the textbook loop
 	$(BIN)/python benchmarks/training_speed.py
 
-figures: $(VENV)/installed  ## the table of modes in docs (an hour)
-	$(BIN)/python benchmarks/modes.py --out docs/modes.md
+figures: $(VENV)/installed  ## the tables of modes in docs (hours; goes on where it stopped)
+	$(BIN)/python benchmarks/modes.py
 
 clean:  ## remove what make made
 	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
