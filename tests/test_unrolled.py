@@ -18,6 +18,7 @@ from small_games import (
     move,
     player,
     points,
+    resolved,
 )
 from torch import Tensor, nn
 
@@ -251,6 +252,15 @@ def test_labels_reach_the_discriminator_ahead() -> None:
 
 
 # The recipe.
+
+
+@pytest.mark.parametrize("data", ["ring", "digits"])
+def test_the_recipe_unrolls_adam_on_the_saddle_objective(registry: Registry, data: str) -> None:
+    config = resolved(registry, "unrolled", data)
+    assert config.recipe.values == {"steps": 5, "through": True, "objective": "saddle"}
+    assert config.loss.name == "minimax"
+    for side in (config.generator, config.discriminator):
+        assert (side.optimizer, side.betas[0], side.moves) == ("adam", 0.5, 1)
 
 
 @pytest.mark.parametrize(
