@@ -26,7 +26,9 @@ class Similarity(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         own = self.tensor(features).float().unflatten(1, (self.kernels, -1))
-        distances = (own[:, None] - distributed.gather(own)[None]).abs().sum(dim=3)
+        # C × n × N × B: summed over the first axis it takes half the time it takes over the last.
+        one, other = (rows.permute(2, 0, 1).contiguous() for rows in (own, distributed.gather(own)))
+        distances = (one[:, :, None] - other[:, None]).abs().sum(dim=0)
         return (-distances).exp().sum(dim=1)
 
 
