@@ -70,7 +70,7 @@ def _players(**optimizer: Any) -> dict[str, Any]:
 
 COMMON: dict[str, Any] = {"architecture": "ebgan", "batch_size": 64}
 
-# β₁ is DCGAN's, whose guidance the authors followed; the margin is measured on digits.
+# β₁ is DCGAN's, whose guidance the authors followed; the margin is the only one tried, on digits.
 IMAGES: dict[str, Any] = {
     "loss": {"name": "energy-margin", "margin": 0.25},
     "latent": {"name": "normal", "dim": 100},
@@ -78,7 +78,7 @@ IMAGES: dict[str, Any] = {
     "steps": 20_000,
 }
 
-# The paper has no points: these numbers are measured on eight Gaussians on a ring.
+# The paper has no points: 3,000 rounds of these numbers found all modes of the ring, a third of the samples on them.
 POINTS: dict[str, Any] = {
     "loss": {"name": "energy-margin", "margin": 1.0},
     "latent": {"name": "normal", "dim": 2},
