@@ -162,6 +162,8 @@ def test_mixture_options(registry: Registry) -> None:
     grid = load(registry, "grid", side=2, spacing=3.0)
     assert grid.mixture is not None
     assert {tuple(c) for c in grid.mixture.centres} == {(-1.5, -1.5), (-1.5, 1.5), (1.5, -1.5), (1.5, 1.5)}
+    assert (ring.spec.extent, grid.spec.extent) == (5, 1.5)
+    assert load(registry, "grid", side=1).spec.extent == 1
 
 
 def test_mixture_splits_differ_and_repeat(registry: Registry) -> None:

@@ -121,6 +121,15 @@ def test_plain_has_no_norm_and_leaves_points_unsquashed(registry: Registry):
         assert layers(network) == [linear(2, 128), act, linear(128, 128), act, linear(128, 128), act, *end]
 
 
+def test_points_are_seen_and_made_in_units_of_their_extent(registry: Registry):
+    near, far = (build(registry, DataSpec(shape=(2,), extent=extent), latent=2) for extent in (1.0, 4.0))
+    for network, like in zip(far, near, strict=True):
+        network.load_state_dict(like.state_dict())
+    z, x = torch.randn(5, 2), torch.randn(5, 2)
+    torch.testing.assert_close(far[0](z).images, 4 * near[0](z).images)
+    torch.testing.assert_close(far[1](4 * x).logits, near[1](x).logits)
+
+
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 16, 12), (2,)])
 @pytest.mark.parametrize("stack", ["plain", "sheet", "zoo", "tutorial"])
 def test_every_stack_builds_any_data(registry: Registry, stack: str, shape: tuple[int, ...]):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ganforge.core.errors import unknown
 
@@ -18,13 +18,15 @@ Split = Literal["train", "test"]
 class DataSpec(BaseModel):
     """One sample's shape, without the batch: (channels, height, width) for images, (2,) for points in the plane.
 
-    Networks see images as float32 in [-1, 1] and points as they are.
+    Networks see images as float32 in [-1, 1] and points as they are. `extent` says how far from the origin points
+    lie, about: what a network divides them by that wants its inputs near 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shape: tuple[int, ...]
     classes: tuple[str, ...] = ()
+    extent: float = Field(1.0, gt=0)
 
     @property
     def kind(self) -> Literal["images", "points"]:

@@ -62,10 +62,11 @@ def _draw(name: str, mixture: Mixture, options: MixtureOptions, request: DataReq
     chosen = generator.integers(modes, size=options.samples)
     noise = generator.standard_normal((options.samples, 2))
     points = (mixture.centres[chosen] + mixture.sigma * noise).astype(np.float32)
+    extent = float(np.abs(mixture.centres).max()) or 1.0  # a single mode may lie at the origin
     if not options.labelled:
-        return ArrayData(DataSpec(shape=(2,)), points, None, mixture)
+        return ArrayData(DataSpec(shape=(2,), extent=extent), points, None, mixture)
     classes = tuple(str(mode) for mode in range(modes))
-    return ArrayData(DataSpec(shape=(2,), classes=classes), points, chosen, mixture)
+    return ArrayData(DataSpec(shape=(2,), classes=classes, extent=extent), points, chosen, mixture)
 
 
 @hookimpl

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ganforge.core import Built
+from ganforge.core import Built, DataSpec
 from ganforge.core.game import Critique, Generated, Networks
 from ganforge.plugins.papers.vanilla.stacks import Layers, MlpOptions
 
@@ -15,35 +15,36 @@ from ganforge.plugins.papers.vanilla.stacks import Layers, MlpOptions
 def build(options: MlpOptions, built: Built) -> Networks:
     """Both networks, with PyTorch's own initialisation, as in the tutorials; any data will do."""
     return Networks(
-        Generator(built.latent.width, built.data.shape, options.generator),
-        Discriminator(built.data.shape, options.discriminator),
+        Generator(built.latent.width, built.data, options.generator),
+        Discriminator(built.data, options.discriminator),
     )
 
 
 class Generator(nn.Module):
-    """z [N, width] → hidden layers → samples [N, *shape]: images through tanh, points as they come."""
+    """z [N, width] → hidden layers → samples [N, *shape]: images through tanh, points in units of their extent."""
 
-    def __init__(self, width: int, shape: tuple[int, ...], layers: Layers) -> None:
+    def __init__(self, width: int, data: DataSpec, layers: Layers) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, self.extent = data.shape, data.extent
         self.hidden = hidden(width, layers)
-        self.output = nn.Linear(layers.hidden[-1], math.prod(shape))
-        self.squash = nn.Tanh() if len(shape) == 3 else nn.Identity()
+        self.output = nn.Linear(layers.hidden[-1], math.prod(data.shape))
+        self.squash = nn.Tanh() if data.kind == "images" else nn.Identity()
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Generated:
-        return Generated(self.squash(self.output(self.hidden(z))).unflatten(1, self.shape))
+        return Generated(self.extent * self.squash(self.output(self.hidden(z))).unflatten(1, self.shape))
 
 
 class Discriminator(nn.Module):
     """Samples [N, *shape] → hidden layers → logits [N]; features: the last hidden layer, [N, width]."""
 
-    def __init__(self, shape: tuple[int, ...], layers: Layers) -> None:
+    def __init__(self, data: DataSpec, layers: Layers) -> None:
         super().__init__()
-        self.hidden = hidden(math.prod(shape), layers)
+        self.extent = data.extent
+        self.hidden = hidden(math.prod(data.shape), layers)
         self.output = nn.Linear(layers.hidden[-1], 1)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Critique:
-        features = self.hidden(x.flatten(1))
+        features = self.hidden(x.flatten(1) / self.extent)
         return Critique(self.output(features).flatten(), features)
 
 
