@@ -31,7 +31,9 @@ class UnrolledGame(AdversarialGame):
         super().__init__(parts)
         options = parse(UnrolledOptions, self.config.recipe.values, "recipe")
         self.ahead, self.through = options.steps, options.through
-        self.saddle = options.objective == "saddle" and self.ahead > 0
+        automatic = "saddle" if self.data.kind == "points" else "loss"
+        objective = automatic if options.objective == "auto" else options.objective
+        self.saddle = objective == "saddle" and self.ahead > 0
         (self.opponent,) = (player for player in self.players if player.role == "discriminator")
 
     def make_step(self, player: Player, draw: Draw, clock: Clock) -> Step:
