@@ -92,7 +92,8 @@ def test_the_recipe_is_section_5(registry: Registry) -> None:
     assert config.regularizers["semi-supervised"] == LabelledOptions().model_dump() == {"labelled": 100, "weight": 1.0}
     assert config.regularizers["feature-matching"]["added"] is False
     assert (config.generator.conditioning.name, config.discriminator.conditioning.name) == ("none", "semi-supervised")
-    assert {config.generator.lr, config.discriminator.lr} == {3e-4}
+    assert {config.generator.lr, config.discriminator.lr} == {3e-3}
+    assert {config.generator.betas, config.discriminator.betas} == {(0.5, 0.999)}
     assert config.batch_size == 100
 
 
