@@ -78,7 +78,7 @@ def test_who_pays_and_whose_means_move(networks: str, payers: set[str]) -> None:
 
 
 def test_however_many_duels_a_player_pays_once() -> None:
-    averaging = effect()
+    averaging = effect(weight=1.0)
     game = make_game(linear_critic([1.0, 2.0]), averaging=averaging)
     game.networks["discriminator"].layer.weight.data += 1
     step = make_step(game)
@@ -87,7 +87,7 @@ def test_however_many_duels_a_player_pays_once() -> None:
 
 
 def test_what_a_player_looks_ahead_with_is_what_pays() -> None:
-    averaging = effect()
+    averaging = effect(weight=1.0)
     game = make_game(linear_critic([1.0, 2.0]), averaging=averaging)
     step = make_step(game)
     step.weights["discriminator"] = {"layer.weight": torch.tensor([[1.0, 5.0]])}

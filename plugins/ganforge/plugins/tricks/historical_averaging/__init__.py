@@ -16,7 +16,9 @@ class HistoricalAveragingOptions(Options):
     """Whose parameters, and how strongly."""
 
     networks: Literal["both", "discriminator", "generator"] = Field("both", description="which players pay")
-    weight: float = Field(1.0, ge=0, description="of the squared distance; the paper's formula has none, which is 1")
+    # The paper's formula has no weight. With 1 the generator hardly moved in 4,000 rounds on the ring (two seeds: 0
+    # and 1% of high quality); with 0.01 it learned (71 and 72%).
+    weight: float = Field(0.01, ge=0, description="of the squared distance; the paper's formula has none")
 
 
 def build(options: HistoricalAveragingOptions) -> Any:
