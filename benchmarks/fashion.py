@@ -1,0 +1,222 @@
+"""Fashion-MNIST at 32×32: every recipe after the same CPU minutes, as a page of sample grids.
+
+    python benchmarks/fashion.py [--minutes 5] [--recipes dcgan biggan …] [--jobs 2] [--page docs/fashion.md]
+
+A recipe's rounds are those that its CPU minutes allow on this machine, measured before it trains; the page gives
+the whole command. Conditional recipes are also scored by a classifier that was trained on the real training
+pictures and never saw a sample. Runs go to `runs/fashion/`; finished ones are not trained again. The data set must be
+installed (Debian: `dataset-fashion-mnist`) or lie in $GANFORGE_DATA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+DATA = ["--data", "fashion-mnist", "--resolution", "32"]
+MACHINE = ["--precision", "bf16", "--threads", "1"]
+RUNS = Path("runs/fashion")
+SAMPLED = 2000
+
+SMALLER = "--batch-size 64 --set architecture.width=32 --set data.flip=true"
+CASES: dict[str, str] = {
+    "vanilla": "",
+    "dcgan": SMALLER,
+    "lsgan": SMALLER,
+    "wgan": SMALLER,
+    "wgan-gp": SMALLER,
+    "sngan": SMALLER,
+    "dragan": SMALLER,
+    "relativistic": SMALLER,
+    "relativistic-average": SMALLER,
+    "geometric-gan": SMALLER,
+    "r3gan": SMALLER,
+    "fgan": SMALLER,
+    "cdcgan": SMALLER,
+    "acgan": SMALLER,
+}
+"""Every recipe that makes pictures, with what a CPU's budget asks to change of the paper's settings."""
+
+
+def play(recipe: str, minutes: float) -> dict[str, Any]:
+    """Train a recipe for its CPU minutes and draw its grid; what was found before is kept."""
+    found = RUNS / f"{recipe}.json"
+    if found.exists() and (known := json.loads(found.read_text()))["settings"] == CASES[recipe]:
+        return dict(known)
+    directory = RUNS / recipe
+    shutil.rmtree(directory, ignore_errors=True)
+    steps = round(minutes * 60 / seconds_per_round(recipe))
+    command = train_command(recipe, steps, directory)
+    spent = run(command)
+    layout = ["--n", "60"] if labelled(directory) else ["--n", "60", "--columns", "10"]
+    run(["ganforge", "sample", str(directory), *layout, "--seed", "1", "-o", str(RUNS / f"{recipe}.png")])
+    result = {
+        "settings": CASES[recipe],
+        "steps": steps,
+        "cpu_minutes": spent / 60,
+        "command": command,
+        "accuracy": accuracy(directory) if labelled(directory) else None,
+    }
+    found.write_text(json.dumps(result, indent=1))
+    return result
+
+
+def train_command(recipe: str, steps: int, directory: Path) -> list[str]:
+    settings = shlex.split(CASES[recipe])
+    return ["ganforge", "train", recipe, *DATA, *MACHINE, *settings, "--steps", str(steps), "--out", str(directory)]
+
+
+def seconds_per_round(recipe: str, few: int = 4, more: int = 24) -> float:
+    """CPU seconds of a round: a short training less a shorter one, so that starting up does not count."""
+    with tempfile.TemporaryDirectory() as folder:
+        short, long = (run(train_command(recipe, n, Path(folder) / str(n))) for n in (few, more))
+    return (long - short) / (more - few)
+
+
+def run(command: list[str]) -> float:
+    """Run a command of ganforge quietly; returns its CPU seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    program = [sys.executable, "-m", "ganforge.cli", *command[1:]]
+    subprocess.run(program, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def labelled(directory: Path) -> bool:
+    from ganforge.core import Run
+
+    return Run.load(directory).labelled
+
+
+def accuracy(directory: Path) -> float:
+    """Share of labelled samples which the classifier takes for what they should be."""
+    from ganforge.core import Run
+
+    samples = Run.load(directory).sample(SAMPLED, seed=2)
+    labels = np.arange(SAMPLED) % 10
+    return float((classify(judge(), samples) == labels).mean())
+
+
+class Judge(nn.Sequential):
+    """A small convolutional classifier of 32×32 grey pictures."""
+
+    def __init__(self) -> None:
+        layers: list[nn.Module] = []
+        for before, after in ((1, 32), (32, 64), (64, 128)):
+            layers += [nn.Conv2d(before, after, 3, 1, 1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
+        super().__init__(*layers, nn.Flatten(), nn.Dropout(0.3), nn.Linear(128 * 16, 10))
+
+
+def judge() -> Judge:
+    """The classifier, trained on the real training pictures once and kept beside the runs."""
+    network, path = Judge(), RUNS / "judge.pt"
+    if not path.exists():
+        torch.manual_seed(0)
+        network = Judge()
+        _teach(network, *_pictures("train"))
+        torch.save(network.state_dict(), path)
+    network.load_state_dict(torch.load(path, weights_only=True))
+    return network.eval()
+
+
+def judge_accuracy() -> float:
+    """On the real pictures of the test split."""
+    pictures, labels = _pictures("test")
+    return float((classify(judge(), pictures) == labels).mean())
+
+
+def _teach(network: Judge, pictures: np.ndarray, labels: np.ndarray, epochs: int = 3, batch: int = 128) -> None:
+    x, y = torch.from_numpy(pictures), torch.from_numpy(labels)
+    steps = epochs * len(x) // batch
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
+    for step in range(steps):
+        rows = torch.randint(len(x), (batch,))
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(x[rows]), y[rows]).backward()
+        optimizer.step()
+        schedule.step()
+
+
+@torch.no_grad()
+def classify(network: Judge, pictures: np.ndarray) -> np.ndarray:
+    pieces = torch.from_numpy(pictures).split(256)
+    return torch.cat([network(piece).argmax(dim=1) for piece in pieces]).numpy()
+
+
+def _pictures(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """float32 [n, 1, 32, 32] in [-1, 1] and labels int64 [n], as the recipes see them."""
+    from ganforge.core.config import DataConfig, load_data
+    from ganforge.core.registry import default_registry
+
+    data = load_data(DataConfig(name="fashion-mnist", resolution=32), default_registry(), split)  # type: ignore[arg-type]
+    pixels, labels = data.fetch(np.arange(len(data)))
+    assert labels is not None
+    return pixels.astype(np.float32) / 127.5 - 1, labels
+
+
+def page(results: dict[str, dict[str, Any]], minutes: float, path: Path) -> str:
+    """The Markdown page; its pictures lie in a folder of the page's name."""
+    folder = path.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        "# Fashion-MNIST at 32×32",
+        "",
+        f"Each recipe after about {minutes:g} CPU minutes (one core, bf16), as `python benchmarks/fashion.py` made this "
+        "page: the paper's settings but for what the command beside the picture says. Recipes that take labels have a "
+        f"row for each class; for them an independent classifier ({judge_accuracy():.1%} on the real test pictures) "
+        f"tells how many of {SAMPLED:,} samples show the class that was asked for.",
+        "",
+    ]
+    for recipe, result in results.items():
+        shutil.copyfile(RUNS / f"{recipe}.png", folder / f"{recipe}.png")
+        said = "" if result["accuracy"] is None else f", {result['accuracy']:.1%} of the samples show their class"
+        lines += [
+            f"## {recipe}",
+            "",
+            f"{result['steps']:,} rounds, {result['cpu_minutes']:.1f} CPU minutes{said}.",
+            "",
+            f"    {shlex.join(result['command'])}",
+            "",
+            f"![Fashion-MNIST garments by {recipe}]({folder.name}/{recipe}.png)",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--recipes", nargs="*", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--page", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    print(f"judge: {judge_accuracy():.1%} of the real test pictures")
+    results: dict[str, dict[str, Any]] = {}
+    with ProcessPoolExecutor(options.jobs) as pool:
+        waiting = {recipe: pool.submit(play, recipe, options.minutes) for recipe in options.recipes}
+        for recipe, result in waiting.items():
+            results[recipe] = result.result()
+            print(f"{recipe}: {results[recipe]['steps']} rounds, accuracy {results[recipe]['accuracy']}", flush=True)
+    if options.page:
+        options.page.write_text(page(results, options.minutes, options.page), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
