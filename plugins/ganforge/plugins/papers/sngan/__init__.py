@@ -140,11 +140,13 @@ def ganforge_recipes() -> list[Recipe[Any]]:
             summary="spectrally normalised GAN, DCGAN-shaped",
             paper=PAPER,
             settings=settings,
+            small={"architecture": {"width": 8}, "batch_size": 8},
         ),
         Recipe(
             name="sngan-resnet",
             summary="spectrally normalised GAN of residual blocks",
             paper=PAPER,
             settings=resnet_settings,
+            small={"architecture": {"generator_width": 8, "discriminator_width": 8}, "batch_size": 8},
         ),
     ]
