@@ -130,6 +130,12 @@ def test_a_gradient_penalty_is_on_whole_packs() -> None:
     assert torch.allclose(shares, shares[:, :1].expand(-1, 4), atol=1e-3)
 
 
+def test_single_samples_are_refused_in_a_sentence() -> None:
+    step = pac_step(pac_game(Judge([1.0, 1.0, 1.0, 1.0])))
+    with pytest.raises(GanforgeError, match="judges packs of 2, and a regularizer showed it single samples"):
+        step.duels[0].critique(step.real)
+
+
 def test_views_see_single_samples_each_with_its_own_randomness() -> None:
     noise = Noise()
     game = pac_game(judge := Judge([1.0, 1.0, 1.0, 1.0]), noise=noise)

@@ -36,7 +36,16 @@ class PackedDuel(Duel):
         return first(self.step.labels, self.m)
 
     def critique(self, x: Tensor, y: Tensor | None = None, *, view: bool = True, name: str = "other") -> Critique:
-        """The critic's opinion of packs x [N/m, mC, ...] with labels y [N/m]."""
+        """The critic's opinion of packs x [N/m, mC, ...] with labels y [N/m].
+
+        Raises:
+            GanforgeError: x are single samples.
+        """
+        if x.shape[1] != self.m * self.step.game.data.shape[0]:
+            raise GanforgeError(
+                f"this discriminator judges packs of {self.m}, and a regularizer showed it single samples: "
+                "switch that regularizer off"
+            )
         each = None if y is None else y.repeat_interleave(self.m)
         return super().critique(unpack(x, self.m), each, view=view, name=name)
 
