@@ -17,7 +17,7 @@ def settings(options: Options, data: DataSpec) -> dict[str, Any]:
 
     z has 100 numbers, with ten classes 110 in all. The networks are DCGAN's, near to the paper's at 32×32 but with
     fewer layers in D, where the paper has six of 3×3, every second at stride 1. How z is distributed the paper does
-    not say: uniform, as in DCGAN. Its activation noise is the regularizer `instance-noise` at most, and left out.
+    not say: uniform, as in DCGAN. Its noise on activations is left out; `instance-noise` is noise on images alone.
     """
     return {
         "architecture": "dcgan",

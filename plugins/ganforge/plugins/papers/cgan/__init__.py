@@ -47,7 +47,8 @@ SGD: dict[str, Any] = {
 def settings(options: Options, data: DataSpec) -> dict[str, Any]:
     """Section 4.1: SGD in batches of 100, z uniform of 100.
 
-    The paper raises the momentum from 0.5 to 0.7, which stays 0.5 here, and chooses among snapshots by its score.
+    The paper draws z from [0, 1], which is [-1, 1] here, raises the momentum from 0.5 to 0.7, which stays 0.5, and
+    chooses among snapshots by its score.
     Its G minimises log(1 - D), ours -log D, as the paper that it follows advises (arXiv 1406.2661, section 3).
     """
     return {

@@ -11,7 +11,7 @@ class EnergyMargin(LossModule):
     """D: E D(x) + E max(0, m - D(G(z))).  G: E D(G(z)).
 
     The paper's energies are never negative. A critic that is no autoencoder, or adds a projection, may fall below
-    zero: that counts as zero, so that neither player can fall without end.
+    zero: for the player who lowers it that counts as zero, so that neither can fall without end.
     """
 
     def __init__(self, margin: float) -> None:

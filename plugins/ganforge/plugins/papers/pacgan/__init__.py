@@ -54,7 +54,7 @@ IMAGES: dict[str, Any] = {
 }
 
 # Recipe vanilla's, measured on the ring, packed. The authors' networks for points (G 4×400 with batch norm, D 3×200
-# maxout, Adam with 1e-4 and β₁ = 0.8, z of 2) take 200,000 rounds of 100 packs.
+# maxout, Adam with 1e-4 and β₁ = 0.8, z of 2) take 400,000 rounds of 100 packs.
 POINTS_ADAM = {"optimizer": "adam", "lr": 1e-3, "betas": (0.5, 0.999), "lr_decay": "linear"}
 POINTS: dict[str, Any] = {
     "architecture": "mlp",

@@ -24,8 +24,9 @@ def settings(options: Options, data: DataSpec) -> dict[str, Any]:
     """Section 4: hinge, spectral norm on all of D, Adam with α = 2e-4, β₁ = 0, β₂ = 0.9, five steps of D to one of G;
     the rate falls to 0 over the last ninth of the training.
 
-    The paper's images are 128×128 and its batches 256. The networks here are SNGAN's residual ones for 32×32 and
-    their width at other sizes, in batches of 64; the labels join D at its end, not in the middle.
+    The paper's images are 128×128. The networks here are SNGAN's residual ones for 32×32, as in the authors' code for
+    CIFAR-10, and their width at other sizes; 50,000 rounds and batches of 64 are that code's too. There, G's batches
+    are twice as large, and the rate falls from the first round on.
     """
     return {
         "architecture": "sn-resnet",

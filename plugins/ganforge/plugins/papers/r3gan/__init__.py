@@ -6,7 +6,9 @@ normalisation. "R3" is relativistic + R1 + R2: loss `relativistic`, regularizers
 Deviations, all in the training: γ stays at the authors' first value, where they let it fall to a tenth, and β₂
 at their last, where it rises from 0.9 to 0.99; the running average has a fixed decay with a warm-up, where its
 half-life grows; and there is no augmentation, which they bring in slowly (add one as a regularizer). The learning
-rate falls along half a cosine as theirs does, over the whole training instead of its first 20 million images.
+rate falls along half a cosine as theirs does, over the whole training instead of its first 20 million images. Batches
+are of 256 at every size, as theirs for FFHQ (CIFAR-10: 512). With labels they pair a real with a fake of its class;
+here fakes have labels of their own.
 """
 
 from __future__ import annotations

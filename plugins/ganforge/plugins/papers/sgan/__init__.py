@@ -40,7 +40,9 @@ def settings(options: Options, data: DataSpec) -> dict[str, Any]:
     """Section 5 and the authors' code: Adam with β₁ 0.5, at 3e-3 as for MNIST where images are grey and at 3e-4 as for
     CIFAR-10 where they are not, batches of 100, z uniform of 100, dropout in D, feature matching as all of G's loss.
 
-    The networks are DCGAN's; D has no batch norm, and neither the paper's weight normalisation nor its noise.
+    The networks are DCGAN's; D has no batch norm, and neither the paper's weight normalisation nor its noise. The
+    authors' code also draws z from [0, 1], halves the loss on unlabelled and generated samples, which the paper's
+    equation does not, and classifies by averaged weights.
     """
     adam = {"optimizer": "adam", "lr": 3e-3 if data.shape[0] == 1 else 3e-4, "betas": (0.5, 0.999)}
     return {

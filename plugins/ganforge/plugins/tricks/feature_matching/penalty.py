@@ -13,7 +13,8 @@ class FeatureMatching(Effect):
     """‖E f(x) - E f(G(z))‖² with f the critic's features and both means over the global batch.
 
     f is what the architecture gives as features, whole (the paper: "an intermediate layer"). The published code has
-    the mean over features where the equation has their sum. With `accumulate` the means are over a piece.
+    the mean over features where the equation has their sum, for CIFAR-10 of the absolute differences. With
+    `accumulate` the means are over a piece.
     """
 
     roles = frozenset({"generator"})

@@ -19,7 +19,8 @@ class OrthogonalRegularization(Effect):
     """β Σ over the layers of ‖WᵀW ⊙ (1 - I)‖² or ‖WᵀW - I‖², W having a filter of the layer in each column.
 
     A filter is what makes one output. W is the parameter that the optimizer moves: under spectral norm the weight
-    before it is divided by σ, as in the authors' code, which also leaves out embeddings, as here.
+    before it is divided by σ, as in the authors' code, which also leaves out embeddings, as here. (That code adds half
+    of this gradient.)
     """
 
     def __init__(self, options: OrthogonalOptions) -> None:
