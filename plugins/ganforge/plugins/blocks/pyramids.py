@@ -71,16 +71,6 @@ def attention_at(side: int, attention: int, channels: int) -> nn.Module:
     return SelfAttention(channels) if side == attention else nn.Identity()
 
 
-def image_layers(width: int, channels: int) -> nn.Sequential:
-    """The generator's last: maps [N, width, s, s] → BN, ReLU, 3×3, tanh [N, channels, s, s]."""
-    return nn.Sequential(
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-        glorot(nn.Conv2d(width, channels, 3, padding=1)),
-        nn.Tanh(),
-    )
-
-
 class PyramidCritic(nn.Module):
     """Images → blocks that halve the map, then one or two that do not → ReLU, global sum → logits [N].
 

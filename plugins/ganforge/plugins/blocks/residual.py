@@ -71,5 +71,15 @@ class DownBlock(nn.Module):
         return avg_pool2d(h, 2) + self.shortcut(avg_pool2d(x, 2))
 
 
+def image_layers(width: int, channels: int) -> nn.Sequential:
+    """The generator's last: maps [N, width, s, s] → BN, ReLU, 3×3, tanh [N, channels, s, s]."""
+    return nn.Sequential(
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+        glorot(nn.Conv2d(width, channels, 3, padding=1)),
+        nn.Tanh(),
+    )
+
+
 def _up(x: Tensor) -> Tensor:
     return interpolate(x, scale_factor=2.0, mode="nearest")

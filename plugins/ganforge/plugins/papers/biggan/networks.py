@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ganforge.core import Built, DataSpec, GanforgeError
 from ganforge.core.game import Generated, Networks
-from ganforge.plugins.blocks.pyramids import FIRST_SIDE, Plan, PyramidCritic, attention_at, image_layers, plan
-from ganforge.plugins.blocks.residual import UpBlock
+from ganforge.plugins.blocks.pyramids import FIRST_SIDE, Plan, PyramidCritic, attention_at, plan
+from ganforge.plugins.blocks.residual import UpBlock, image_layers
 from ganforge.plugins.papers.biggan import BigganOptions
 
 N = TypeVar("N", bound=nn.Module)

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from ganforge.core import Built, DataSpec
 from ganforge.core.game import Generated, Networks
-from ganforge.plugins.blocks.pyramids import FIRST_SIDE, Plan, PyramidCritic, attention_at, image_layers, plan
-from ganforge.plugins.blocks.residual import UpBlock, glorot
+from ganforge.plugins.blocks.pyramids import FIRST_SIDE, Plan, PyramidCritic, attention_at, plan
+from ganforge.plugins.blocks.residual import UpBlock, glorot, image_layers
 from ganforge.plugins.papers.sagan import SaganOptions
 
 

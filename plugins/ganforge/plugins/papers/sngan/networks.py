@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganforge.core import Built, GanforgeError
 from ganforge.core.game import Critique, Generated, Networks
-from ganforge.plugins.blocks.residual import DownBlock, UpBlock, glorot
+from ganforge.plugins.blocks.residual import DownBlock, UpBlock, glorot, image_layers
 from ganforge.plugins.papers.sngan import ResNetOptions
 
 SIDES = (16, 32, 64, 128)
@@ -45,12 +45,7 @@ class Generator(nn.Module):
         super().__init__()
         self.project = glorot(nn.Linear(latent, width * 4 * 4))
         self.blocks = nn.Sequential(*[UpBlock(width, width) for _ in range(int(math.log2(side // 4)))])
-        self.output = nn.Sequential(
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-            glorot(nn.Conv2d(width, channels, 3, padding=1)),
-            nn.Tanh(),
-        )
+        self.output = image_layers(width, channels)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Generated:
         return Generated(self.output(self.blocks(self.project(z).unflatten(1, (-1, 4, 4)))))

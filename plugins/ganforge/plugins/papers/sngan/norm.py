@@ -12,10 +12,8 @@ from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
 from ganforge.core import GanforgeError
 from ganforge.core.game import Effect, Game, Player, Role, Step
+from ganforge.plugins.blocks.maps import WEIGHTED, output_axis
 from ganforge.plugins.papers.sngan import SpectralNormOptions
-
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-NORMALISED = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
 
 
 class SpectralNorm(nn.Module):
@@ -84,7 +82,7 @@ class SpectralNormalisation(Effect):
             raise GanforgeError(f"regularizer 'spectral-norm': this game has no {self.normalised[0]} to normalise")
         layers = [layer for player in players for layer in _layers(game, player.networks) if _is_a_map(layer, player)]
         for layer in dict.fromkeys(layers):  # two players may share one
-            norm = SpectralNorm(layer.weight, output_axis=1 if isinstance(layer, TRANSPOSED) else 0)
+            norm = SpectralNorm(layer.weight, output_axis(layer))
             norm.iterate(layer.weight, self.WARM_UP)
             register_parametrization(layer, "weight", norm)
 
@@ -101,7 +99,7 @@ def _is_a_map(layer: nn.Module, player: Player) -> bool:
 def _layers(game: Game, names: Iterable[str]) -> list[Any]:
     """The networks' layers with a weight to normalise, each once, also one that two networks share."""
     networks = nn.ModuleList(game.networks[name] for name in names)
-    return [layer for layer in networks.modules() if isinstance(layer, NORMALISED)]
+    return [layer for layer in networks.modules() if isinstance(layer, WEIGHTED)]
 
 
 def _norms(layer: nn.Module) -> list[tuple[SpectralNorm, Tensor]]:

@@ -7,10 +7,8 @@ from torch import Tensor, nn
 
 from ganforge.core.game import Effect, Game
 from ganforge.plugins.blocks import surgery
+from ganforge.plugins.blocks.maps import WEIGHTED, output_axis
 from ganforge.plugins.tricks.initialisation import InitialisationOptions
-
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-WEIGHTED = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
 
 
 class Initialisation(Effect):
@@ -30,8 +28,7 @@ class Initialisation(Effect):
             lambda layer: isinstance(layer, WEIGHTED),
         )
         for layer in surgery.find(game, search):
-            axis = 1 if isinstance(layer, TRANSPOSED) else 0
-            self.draw(layer.weight, axis)
+            self.draw(layer.weight, output_axis(layer))
 
     @torch.no_grad()
     def draw(self, weight: Tensor, output_axis: int) -> None:

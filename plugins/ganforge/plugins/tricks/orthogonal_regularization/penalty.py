@@ -9,10 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.core.game import Duel, Effect, Role, Step
+from ganforge.plugins.blocks.maps import MAPS, output_axis
 from ganforge.plugins.tricks.orthogonal_regularization import OrthogonalOptions
-
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
 
 
 class OrthogonalRegularization(Effect):
@@ -53,11 +51,11 @@ def _filters(step: Step) -> Iterator[Tensor]:
     for network in step.player.networks:
         ahead = step.weights.get(network, {})
         for name, layer in step.game.networks[network].named_modules():
-            if isinstance(layer, WEIGHTED) and layer not in seen:
+            if isinstance(layer, MAPS) and layer not in seen:
                 seen.add(layer)
                 key, weight = _parameter(layer)
                 weight = ahead.get(f"{name}.{key}" if name else key, weight)
-                yield weight.movedim(1 if isinstance(layer, TRANSPOSED) else 0, 0).flatten(1)
+                yield weight.movedim(output_axis(layer), 0).flatten(1)
 
 
 def _parameter(layer: Any) -> tuple[str, Tensor]:
