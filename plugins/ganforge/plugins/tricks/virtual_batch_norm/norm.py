@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ganforge.core import GanforgeError
 from ganforge.core.draw import hash64
 from ganforge.core.game import Effect, Game
+from ganforge.plugins.blocks import surgery
 from ganforge.plugins.tricks.virtual_batch_norm import VirtualBatchNormOptions
 
 
@@ -69,7 +70,7 @@ class VirtualBatchNormalisation(Effect):
     The discriminator keeps its batch norm: the paper uses this one in the generator only, for its cost.
     """
 
-    attach_order = -2  # layers in the place of others come before all that looks at layers
+    attach_order = surgery.REPLACES
 
     def __init__(self, options: VirtualBatchNormOptions) -> None:
         super().__init__()
