@@ -285,6 +285,11 @@ def test_pixel_shuffle_puts_four_channels_into_a_square() -> None:
             assert torch.allclose(large[:, :, down::2, right::2], small[:, 2 * down + right :: 4], atol=1e-6)
 
 
+def test_icnr_is_refused_where_it_would_do_nothing() -> None:
+    with pytest.raises(ValueError, match="icnr is a start of kind=pixel-shuffle, not of nearest"):
+        UpsamplingOptions(kind="nearest", icnr=True)
+
+
 def test_icnr_starts_as_nearest() -> None:
     effect = Upsampling(UpsamplingOptions(icnr=True))
     layer: Any = effect.replacement(nn.ConvTranspose2d(3, 5, 4, 2, 1))

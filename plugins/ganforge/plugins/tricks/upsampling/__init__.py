@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ganforge.core import Options, Regularizer, hookimpl
 
@@ -25,6 +25,12 @@ class UpsamplingOptions(Options):
     icnr: bool = Field(
         False, description="pixel-shuffle starts as nearest-neighbour upsampling (Aitken et al., arXiv 1707.02937)"
     )
+
+    @model_validator(mode="after")
+    def _fit(self) -> UpsamplingOptions:
+        if self.icnr and self.kind != "pixel-shuffle":
+            raise ValueError(f"icnr is a start of kind=pixel-shuffle, not of {self.kind}")
+        return self
 
 
 def build(options: UpsamplingOptions) -> Any:
