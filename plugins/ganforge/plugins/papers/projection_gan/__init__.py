@@ -26,7 +26,7 @@ def settings(options: Options, data: DataSpec) -> dict[str, Any]:
 
     The paper's images are 128×128. The networks here are SNGAN's residual ones for 32×32, as in the authors' code for
     CIFAR-10, and their width at other sizes; 50,000 rounds and batches of 64 are that code's too. There, G's batches
-    are twice as large, and the rate falls from the first round on.
+    are twice as large, G's last batch norm is not conditional, and the rate falls from the first round on.
     """
     return {
         "architecture": "sn-resnet",
