@@ -14,6 +14,7 @@ from command import TINY, TRAIN_TINY, done, ganforge
 from PIL import Image
 
 from ganforge.cli.main import main
+from ganforge.cli.recipes import settings
 from ganforge.core.config import merge, parse_settings, read_toml, resolve
 from ganforge.core.pictures import to_pixels
 from ganforge.core.registry import Registry
@@ -195,7 +196,19 @@ def test_recipes_show_gives_the_paper_and_every_setting() -> None:
     )
 
 
-@pytest.mark.parametrize(("recipe", "data"), [("wgan-gp", "digits"), ("vanilla", "ring"), ("tiny", "tiny-pictures")])
+def test_recipes_show_gives_what_a_conditioning_brings_and_its_options() -> None:
+    registry = Registry(fallback=BUILTIN)
+    embedding = {"conditioning": {"name": "embedding", "dim": 7}}
+    config = resolve({"recipe": "dcgan", "data": "digits", "discriminator": embedding}, registry)[0]
+    shown = {row.key: row.value for row in settings(config.model_dump(), registry)}
+    assert (shown["generator.conditioning"], shown["discriminator.conditioning.dim"]) == ("none", 7)
+    text = done("recipes", "show", "acgan").out
+    assert re.search(r"^regularizers\.auxiliary-classifier\.weight +1\.0 +number", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data"), [("wgan-gp", "digits"), ("vanilla", "ring"), ("acgan", "digits"), ("tiny", "tiny-pictures")]
+)
 def test_every_key_shown_is_one_that_set_takes(recipe: str, data: str) -> None:
     registry = Registry(files=[tiny.FILE], fallback=BUILTIN)
     shown = json.loads(done("recipes", "show", recipe, "--data", data, "--json", *TINY).out)["settings"]

@@ -164,6 +164,16 @@ def test_learning_rates_follow_their_schedule(settings: dict[str, Any], rates: d
     assert {r: config.rate(r, 100) for r in rates} == pytest.approx({r: 2 * share for r, share in rates.items()})
 
 
+def test_a_misspelt_shorthand_is_named(registry: Registry) -> None:
+    with pytest.raises(GanforgeError, match=r"^unknown option 'conditionning'; did you mean 'conditioning'"):
+        resolve(tiny.request(conditionning="concat"), registry)
+
+
+def test_a_check_of_several_settings_names_them_once(registry: Registry) -> None:
+    with pytest.raises(GanforgeError, match=r"^option 'accumulate': fakes can be shared only in whole batches"):
+        resolve(tiny.request(accumulate=2, fakes="shared"), registry)
+
+
 def test_an_exponential_decay_needs_an_end(registry: Registry) -> None:
     with pytest.raises(GanforgeError, match="give lr_final"):
         resolve(tiny.request(generator={"lr_decay": "exponential"}), registry)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from ganforge.cli.common import Json, names, paper_link, print_json, print_table
-from ganforge.core.config import SETS, Component, Config, merge, resolve
+from ganforge.core.config import SETS, UNCONDITIONED, Component, Config, merge, resolve, with_companions
 from ganforge.core.data import DataSpec
 from ganforge.core.options import describe, parse
 from ganforge.core.registry import Registry, default_registry
@@ -78,6 +78,7 @@ def _values(recipe: Recipe[Any], data: str | None, resolution: int | None, regis
         return resolve({"recipe": recipe.name, "data": wanted}, registry)[0].model_dump()
     side = resolution or 32
     chosen = merge({}, recipe.settings(recipe.options(), DataSpec(shape=(3, side, side))))
+    chosen = with_companions(chosen, registry)
     return {**chosen, "recipe": {"name": recipe.name}, "data": {"name": ""}}
 
 
@@ -89,34 +90,37 @@ def settings(values: Mapping[str, Any], registry: Registry) -> Iterator[Setting]
         given = values.get(key, default)
         if key in SETS:
             for name, chosen in given.items():
-                yield from _part(f"{key}.{name}", registry.find(SETS[key], name), chosen)
+                yield from _part(f"{key}.{name}", registry.find(SETS[key], name), chosen, registry)
         elif key in ("architecture", "loss", "recipe"):
-            yield from _part(key, registry.find(key, given["name"]), given, value=given["name"])
+            yield from _part(key, registry.find(key, given["name"]), given, registry, value=given["name"])
         elif isinstance(model, type) and issubclass(model, BaseModel):
-            yield from _options(key, model, given)
+            yield from _options(key, model, given, registry)
         elif key != "plugins":
             yield Setting(key, given, type_, meaning)
     if values["data"]["name"]:
-        yield from _options("data", registry.find("dataset", values["data"]["name"]).options, values["data"])
+        yield from _options("data", registry.find("dataset", values["data"]["name"]).options, values["data"], registry)
 
 
-def _part(key: str, spec: Spec[Any], given: Any, value: Any = True) -> Iterator[Setting]:
+def _part(key: str, spec: Spec[Any], given: Any, registry: Registry, value: Any = True) -> Iterator[Setting]:
     yield Setting(key, value, "name" if isinstance(value, str) else "boolean", spec.summary)
     given = given if isinstance(given, Mapping) else {}
     options = {name: option for name, option in given.items() if name != "name"}
-    yield from _options(key, spec.options, parse(spec.options, options, key))
+    yield from _options(key, spec.options, parse(spec.options, options, key), registry)
 
 
-def _options(prefix: str, model: type[BaseModel], given: Any) -> Iterator[Setting]:
+def _options(prefix: str, model: type[BaseModel], given: Any, registry: Registry) -> Iterator[Setting]:
     values = given.model_dump() if isinstance(given, BaseModel) else given
     for name, type_, default, meaning in describe(model):
         key, value = f"{prefix}.{name}", values.get(name, default)
         nested = model.model_fields[name].annotation
         if nested is Component:
-            chosen = value if isinstance(value, str) else dict(value)["name"]
-            yield Setting(key, chosen, "name", meaning)
+            chosen = Component.model_validate({"name": value} if isinstance(value, str) else value)
+            yield Setting(key, chosen.name, "name", meaning)
+            if chosen.name != UNCONDITIONED:
+                own = registry.find(name, chosen.name).options
+                yield from _options(key, own, parse(own, chosen.values, key), registry)
         elif isinstance(nested, type) and issubclass(nested, BaseModel):
-            yield from _options(key, nested, value)
+            yield from _options(key, nested, value, registry)
         else:
             yield Setting(key, value, type_, meaning)
 

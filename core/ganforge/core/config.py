@@ -169,6 +169,7 @@ PLAYERS: tuple[Role, Role] = ("generator", "discriminator")
 UNCONDITIONED = "none"
 SETS = {"regularizers": "regularizer", "observers": "observer"}
 LENGTHS = ("epochs", "images")
+SHORTHANDS = ("conditioning", *LENGTHS)  # keys of a request that stand for others of the config
 NEEDED = {"recipe": "a recipe: give its name", "data": "data: name a data set or a folder of pictures"}
 COMPLETE = "data_fingerprint"  # a run's own config.toml has it: every setting is there
 RECORDED = ("plugins", "data_spec", COMPLETE)  # what a run's config.toml tells beside the settings
@@ -202,7 +203,10 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid on `base`. A component may be given by its name alone; another name drops the old one's options."""
+    """`over` laid on `base`. A component may be given by its name alone; another name drops the old one's options.
+
+    `conditioning` in `over`, which stands for both players', takes the place of each player's in `base`.
+    """
     base, over = _named(base), _named(over)
     if COMPLETE in base and "recipe" in over and _lay(base["recipe"], over["recipe"]) != base["recipe"]:
         raise GanforgeError(
@@ -211,6 +215,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         )
     base = _without_replaced(base, over, COMPONENTS)
     for player in PLAYERS:
+        if "conditioning" in over and isinstance(base.get(player), Mapping):
+            base[player] = {key: value for key, value in base[player].items() if key != "conditioning"}
         if isinstance(base.get(player), Mapping) and isinstance(over.get(player), Mapping):
             base[player] = _without_replaced(base[player], over[player], ("conditioning",))
     return _lay(base, over)
@@ -271,7 +277,9 @@ def resolve(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Dat
     data = load_data(data_config, registry)
     if data_config.flip and data.spec.kind != "images":
         raise GanforgeError(f"option 'data.flip': mirrors pictures, and '{data_config.name}' has {data.spec}")
-    wanted = {k: v for k, v in request.items() if k not in ("conditioning", *LENGTHS, *RECORDED)}
+    wanted = {k: v for k, v in request.items() if k not in (*SHORTHANDS, *RECORDED)}
+    if wrong := [key for key in wanted if key not in Config.model_fields]:
+        raise GanforgeError(f"unknown option '{wrong[0]}'{nearest(wrong[0], [*Config.model_fields, *SHORTHANDS])}")
     with attributed(registry, "recipe", recipe.name, "settings"):
         numbers = recipe.settings(options, data.spec)
     settings = merge({"observers": DEFAULT_OBSERVERS}, numbers)
@@ -280,8 +288,8 @@ def resolve(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Dat
     settings["data"] = data_config.model_dump()
     if COMPLETE in request:  # what a run's own config leaves out was left out on purpose
         settings |= {key: request.get(key, {}) for key in SETS}
-    else:
-        settings = _with_companions(settings, registry)
+    if COMPLETE not in request or "conditioning" in request:
+        settings = with_companions(settings, registry)
     settings |= {key: _switched(settings.get(key, {})) for key in SETS}
     config = _components(parse(Config, settings), registry)
     _check_labels(config, data)
@@ -339,7 +347,7 @@ def _pair(name: Any, registry: Registry) -> dict[str, Any]:
     return {player: {"conditioning": {"name": one}} for player, one in zip(PLAYERS, pair, strict=True)}
 
 
-def _with_companions(settings: dict[str, Any], registry: Registry) -> dict[str, Any]:
+def with_companions(settings: dict[str, Any], registry: Registry) -> dict[str, Any]:
     """The regularizers which the discriminator's conditioning brings along are on unless switched off."""
     name = parse(PlayerConfig, settings.get("discriminator", {}), "discriminator").conditioning.name
     if name == UNCONDITIONED:

@@ -50,7 +50,8 @@ def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str
         return f"unknown option '{path}'{nearest(keys[-1], known)}{rest}"
     message = _PLAINLY.get(first["type"], first["msg"].removeprefix("Value error, "))
     given = f", not {first['input']!r}" if first["type"] not in ("missing", "value_error") else ""
-    return f"option '{path}': {message[0].lower()}{message[1:]}{given}{rest}"
+    # A check of several settings together names them itself.
+    return f"option '{path}': {message[0].lower()}{message[1:]}{given}{rest}" if path else f"{message}{rest}"
 
 
 def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
