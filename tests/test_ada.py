@@ -20,9 +20,11 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from ganforge.core import GanforgeError
+from ganforge.core.config import resolve
 from ganforge.core.draw import Draw
 from ganforge.core.game import Clock
 from ganforge.core.registry import Registry
+from ganforge.core.run import build_game
 from ganforge.plugins.tricks.ada import AdaOptions, pipeline
 from ganforge.plugins.tricks.ada.effect import Ada
 from ganforge.plugins.tricks.ada.pipeline import Chance
@@ -231,6 +233,13 @@ def test_points_are_refused() -> None:
     assert str(error.value) == (
         "regularizer 'ada' augments grey and colour images, not points with 2 coordinates; leave it out"
     )
+
+
+@pytest.mark.parametrize("loss", ["wasserstein", "relativistic"])
+def test_a_loss_without_a_level_between_real_and_fake_is_refused(registry: Registry, loss: str) -> None:
+    config, data = resolve({"recipe": "dcgan", "data": "digits", "loss": loss, "regularizers": {"ada": True}}, registry)
+    with pytest.raises(GanforgeError, match=f"'ada'.*'{loss}' sets no level.*diffaugment"):
+        build_game(config, data.spec, registry)
 
 
 @pytest.mark.parametrize("extra", [(), ("regularizers.r1=true", "machine.precision=bf16")])

@@ -564,7 +564,7 @@ def test_a_batch_computed_in_pieces_is_the_same_batch(registry: Registry, tmp_pa
 
 
 def test_pieces_must_divide_the_batch_and_cannot_share_fakes(registry: Registry, tmp_path: Path) -> None:
-    with pytest.raises(GanforgeError, match="batch size 4 does not divide among 1 processes with 3 pieces each"):
+    with pytest.raises(GanforgeError, match="batch size 4 does not divide among 3 pieces"):
         train(tiny.request(accumulate=3), tmp_path / "run", registry=registry)
     with pytest.raises(GanforgeError, match="fakes can be shared only in whole batches"):
         train(tiny.request(accumulate=2, fakes="shared"), tmp_path / "run", registry=registry)

@@ -22,6 +22,7 @@ from ganforge.core.config import UNCONDITIONED, Config, PlayerConfig
 from ganforge.core.data import DataSpec
 from ganforge.core.draw import Batch, Draw
 from ganforge.core.duel import Clock, Critique, Duel, Generated, Networks, Player, Role, Step
+from ganforge.core.specs import Reading
 
 __all__ = [
     "AdversarialGame",
@@ -132,7 +133,7 @@ class Parts:
     """What a game is made of, built and seeded, before effects are attached.
 
     `build(data, options)` makes the architecture's networks again, conditioned as the config says: for other data,
-    with some options other than the config's.
+    with some options other than the config's. `reading` is the loss's, where the loss came by its name.
     """
 
     config: Config
@@ -142,6 +143,7 @@ class Parts:
     effects: dict[str, Effect]
     device: torch.device
     build: Callable[[DataSpec, Mapping[str, Any]], Networks] = field(default_factory=lambda: _builds_nothing)
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ class Game(nn.Module):
     def __init__(self, parts: Parts) -> None:
         super().__init__()
         self.config, self.data, self.latent = parts.config, parts.data, parts.config.latent
-        self.device = parts.device
+        self.device, self.reading = parts.device, parts.reading
         self.networks = nn.ModuleDict(parts.networks._asdict())
         self.loss: LossModule = parts.loss
         self.effects = nn.ModuleDict(parts.effects)

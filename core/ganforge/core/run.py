@@ -199,10 +199,9 @@ def resume(
 def build_game(config: Config, data: DataSpec, registry: Registry) -> Game:
     """The game of a config at its first round, seeded; a part that raises is an error naming its owner."""
     if config.batch_size % (distributed.world() * config.accumulate):
-        raise GanforgeError(
-            f"batch size {config.batch_size} does not divide among {distributed.world()} processes"
-            + (f" with {config.accumulate} pieces each" if config.accumulate > 1 else "")
-        )
+        among = [(distributed.world(), "processes"), (config.accumulate, "pieces (option 'accumulate')")]
+        words = " of ".join(f"{n} {what}" for n, what in among if n > 1)
+        raise GanforgeError(f"batch size {config.batch_size} does not divide among {words}")
     device = distributed.start(resolve_device(config.machine.device))
     with torch.random.fork_rng():
         torch.manual_seed(hash64(config.seed, "initialisation"))
@@ -211,7 +210,8 @@ def build_game(config: Config, data: DataSpec, registry: Registry) -> Game:
         effects: dict[str, Effect] = {
             name: _build(registry, "regularizer", name, values) for name, values in config.regularizers.items()
         }
-        parts = Parts(config, data, networks, loss, effects, device, partial(_build_again, config, registry))
+        reading = registry.find("loss", config.loss.name).reading
+        parts = Parts(config, data, networks, loss, effects, device, partial(_build_again, config, registry), reading)
         make = registry.find("recipe", config.recipe.name).game
         with attributed(registry, "recipe", config.recipe.name, "game"):
             game: Game = make(config, parts) if make else AdversarialGame(parts)

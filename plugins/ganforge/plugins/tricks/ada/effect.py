@@ -34,6 +34,11 @@ class Ada(Effect):
     def attach(self, game: Game) -> None:
         if game.data.kind != "images" or game.data.shape[0] not in (1, 3):
             raise GanforgeError(f"regularizer 'ada' augments grey and colour images, not {game.data}; leave it out")
+        if game.reading is not None and game.reading.even is None:
+            raise GanforgeError(
+                f"regularizer 'ada' counts how often D takes images for real, and loss '{game.config.loss.name}' sets "
+                "no level for that; choose another loss, or the regularizer diffaugment"
+            )
 
     def view(self, images: Tensor, draw: Draw, clock: Clock) -> Tensor:
         chance, (channels, height, width) = pipeline.Chance(draw, self.p), images.shape[1:]
