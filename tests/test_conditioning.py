@@ -14,7 +14,7 @@ from small_games import assert_resumes_exactly, resolved
 from torch import Tensor, nn
 
 from ganforge.core import Built, DataSpec, GanforgeError, Latent
-from ganforge.core.config import merge, resolve
+from ganforge.core.config import COMPLETE, merge, resolve
 from ganforge.core.game import Critique, Generated
 from ganforge.core.pictures import grid
 from ganforge.core.registry import Registry, default_registry
@@ -203,6 +203,25 @@ def test_what_cannot_be_is_one_sentence(registry: Registry, data: str, settings:
     with pytest.raises(GanforgeError, match=message) as caught:
         resolved(registry, "dcgan", data, *settings)
     assert "\n" not in str(caught.value)
+
+
+def test_the_pair_takes_the_place_of_what_a_file_said_of_each_player(registry: Registry) -> None:
+    """A run's own config, and a file that names each network's conditioning."""
+    run = merge(resolved(registry, "dcgan", "digits", "conditioning=projection").model_dump(), {COMPLETE: "sha"})
+    file = {"recipe": "dcgan", "data": "digits", "generator": {"conditioning": "embedding", "lr": 1e-3}}
+    for below in (run, file):
+        config, _ = resolve(merge(below, {"conditioning": "auxiliary-classifier"}), registry)
+        names = (config.generator.conditioning.name, config.discriminator.conditioning.name)
+        assert names == ("concat", "auxiliary-classifier")
+        assert config.regularizers == {"auxiliary-classifier": {"weight": 1.0}}
+        assert config.generator.lr == (1e-3 if below is file else 2e-4)
+
+
+def test_a_class_loss_without_classes_is_refused_before_a_round(registry: Registry) -> None:
+    asked = {"recipe": "dcgan", "data": "digits", "conditioning": "projection"}
+    config, data = resolve({**asked, "regularizers": {"auxiliary-classifier": True}}, registry)
+    with pytest.raises(GanforgeError, match=r"set .*, or regularizers\.auxiliary-classifier=false"):
+        build_game(config, data.spec, registry)
 
 
 def test_an_architecture_without_a_way_of_its_own_says_so(registry: Registry) -> None:

@@ -8,10 +8,16 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ganforge.core import Built, GanforgeError
-from ganforge.core.game import Critique, Duel, Effect, Role
+from ganforge.core.game import Critique, Duel, Effect, Game, Role
 from ganforge.plugins.blocks.labelled import Labelled, features_of
 
 Make = Callable[[Built], nn.Module]
+
+NAMELESS = frozenset(("none", "concat", "embedding", "projection"))  # conditionings that name no class
+NO_CLASSES = (
+    "regularizer 'auxiliary-classifier' needs a discriminator that names classes: "
+    "set discriminator.conditioning=auxiliary-classifier, or regularizers.auxiliary-classifier=false"
+)
 
 
 def projection(built: Built, make: Make) -> nn.Module:
@@ -70,6 +76,10 @@ class ClassLoss(Effect):
         super().__init__()
         self.weight = weight
 
+    def attach(self, game: Game) -> None:
+        if game.config.discriminator.conditioning.name in NAMELESS:
+            raise GanforgeError(NO_CLASSES)
+
     def penalty(self, duel: Duel) -> Tensor:
         loss = class_loss(duel.on_fake, duel.fake_labels)
         if duel.player.role == "discriminator":
@@ -80,10 +90,7 @@ class ClassLoss(Effect):
 def class_loss(critique: Critique, labels: Tensor | None) -> Tensor:
     """-log P(class = y), the mean over the batch."""
     if "classes" not in critique.aux or labels is None:
-        raise GanforgeError(
-            "regularizer 'auxiliary-classifier' needs a discriminator that names classes: "
-            "set discriminator.conditioning=auxiliary-classifier"
-        )
+        raise GanforgeError(NO_CLASSES)
     return cross_entropy(critique.aux["classes"], labels)
 
 
