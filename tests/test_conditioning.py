@@ -107,9 +107,10 @@ def test_features_are_needed_for_heads_only() -> None:
             head(BUILT, lambda built: Body(None))
 
 
-@pytest.mark.parametrize("layer", [nn.BatchNorm1d(5), nn.BatchNorm2d(5)])
+@pytest.mark.parametrize("layer", [nn.BatchNorm1d(5), nn.BatchNorm2d(5), nn.BatchNorm1d(5, affine=False)])
 def test_conditional_batch_norm_begins_as_the_norm_it_replaces(layer: Any) -> None:
-    nn.init.normal_(layer.weight, 1, 0.1)
+    if layer.affine:
+        nn.init.normal_(layer.weight, 1, 0.1)
     labels = norm.Labels()
     conditional = norm.ConditionalBatchNorm(layer, 3, labels)
     x = torch.randn(6, 5, *([4, 4] if isinstance(layer, nn.BatchNorm2d) else []))

@@ -41,7 +41,8 @@ def _round(recipe: str, registry: Registry, data: Mapping[str, Any], generator: 
         with torch.random.fork_rng():
             play_round(game, Stream(loaded, config.seed), Clock(0, config.steps, 0))
     except GanforgeError as error:
-        return Outcome("exempt", str(error))
+        # A plugin that raised anything else has an error with a cause: that is a bug and not a reason.
+        return Outcome("fails" if error.__cause__ else "exempt", str(error))
     except Exception as error:  # whatever goes wrong in a plugin's code is the finding
         return Outcome("fails", f"{type(error).__name__}: {error}".splitlines()[0])
     finite = all(bool(torch.isfinite(value).all()) for value in game.state_dict().values())

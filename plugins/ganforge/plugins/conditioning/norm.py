@@ -44,7 +44,7 @@ class Labels:
 class ConditionalBatchNorm(nn.Module):
     """γ_y (x - μ) / σ + β_y: statistics over all classes, scale and shift for each.
 
-    Every class starts from the scale and shift that the norm had.
+    Every class starts from the scale and shift that the norm had, if it had them.
     """
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d, classes: int, labels: Labels) -> None:
@@ -52,8 +52,11 @@ class ConditionalBatchNorm(nn.Module):
         self.labels = labels
         self.norm = type(norm)(norm.num_features, norm.eps, norm.momentum, affine=False)
         self.scale, self.shift = (nn.Embedding(classes, norm.num_features) for _ in range(2))
-        self.scale.weight.data.copy_(norm.weight.data.expand(classes, -1))
-        self.shift.weight.data.copy_(norm.bias.data.expand(classes, -1))
+        nn.init.ones_(self.scale.weight)
+        nn.init.zeros_(self.shift.weight)
+        if norm.affine:
+            self.scale.weight.data.copy_(norm.weight.data.expand(classes, -1))
+            self.shift.weight.data.copy_(norm.bias.data.expand(classes, -1))
 
     def forward(self, x: Tensor) -> Tensor:
         places = (-1, *[1] * (x.dim() - 2))

@@ -93,6 +93,9 @@ def ganforge_recipes() -> list[Recipe[Any]]:
                 "latent": {"dim": 12},
                 "batch_size": 8,
                 "accumulate": 1,
+                "generator": {"lr": 1e-3},
+                "discriminator": {"lr": 1e-3},
+                "ema": {"decay": 0.99},
             },
         )
     ]

@@ -82,6 +82,6 @@ def ganforge_recipes() -> list[Recipe[Any]]:
             summary="non-saturating GAN with a gradient penalty around the real data",
             paper=PAPER,
             settings=settings,
-            small={"architecture": {"width": 8}, "batch_size": 8},
+            small={"architecture": {"width": 8}, "batch_size": 8, **_players(lr=1e-3)},
         )
     ]
