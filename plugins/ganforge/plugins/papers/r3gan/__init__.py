@@ -69,15 +69,15 @@ def _images(data: DataSpec) -> dict[str, Any]:
     }
 
 
-# The paper has no numbers for points: these are measured on a ring and a grid of Gaussians. On the grid, batches of
-# 64 gave 79% samples of high quality, these 96%.
+# The paper has no numbers for points: these were chosen on a ring and a grid of Gaussians, with seeds 0 to 2 and 101 to
+# 104. On the grid, batches of 64 gave 79% samples of high quality, batches of 256 above 92%.
 POINTS: dict[str, Any] = {
     "architecture": "mlp",
     "latent": {"name": "normal", "dim": 2},
     **_players(optimizer="adam", lr=1e-3, betas=(0.0, 0.99), lr_decay="linear"),
-    **_penalties(0.01),
+    **_penalties(0.001),
     "batch_size": 256,
-    "steps": 10_000,
+    "steps": 12_000,
 }
 
 
