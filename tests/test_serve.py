@@ -87,6 +87,16 @@ def test_a_label_is_a_name_or_a_number(labelled: tuple[Run, Path, Model]) -> Non
     assert (model.sample(4, seed=3, label="cat") != owls).mean() > 0.5
 
 
+@pytest.mark.parametrize("labels", [np.array([0, 1, 2, 7]), np.array([0, -1, 0, 0]), np.zeros(3, int), np.zeros(4)])
+def test_a_run_refuses_labels_as_a_file_does(
+    labelled: tuple[Run, Path, Model], pictures: tuple[Run, Path, Model], labels: np.ndarray
+) -> None:
+    with pytest.raises(GanforgeError, match="labels must be 4 whole numbers from 0 to 2"):
+        labelled[0].sample(4, labels=labels)
+    with pytest.raises(GanforgeError, match="takes no labels"):
+        pictures[0].sample(4, labels=labels)
+
+
 def test_without_a_label_the_classes_come_in_turn(labelled: tuple[Run, Path, Model]) -> None:
     run, _, model = labelled
     turns = to_pixels(run.sample(7, 3, labels=np.arange(7) % len(CLASSES)))

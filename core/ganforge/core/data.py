@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from ganforge.core.errors import unknown
+from ganforge.core.errors import GanforgeError, unknown
 
 Split = Literal["train", "test"]
 
@@ -51,6 +51,16 @@ class DataSpec(BaseModel):
             return f"points with {self.shape[0]} coordinates"
         channels, height, width = self.shape
         return f"{height}×{width} {'grey' if channels == 1 else 'colour'} images"
+
+
+def check_labels(labels: np.ndarray, n: int, classes: int) -> None:
+    """Refuse what a generator cannot take as the class numbers of `n` samples.
+
+    Raises:
+        GanforgeError: not [n], not integers, or out of range.
+    """
+    if labels.shape != (n,) or labels.dtype.kind not in "iu" or ((labels < 0) | (labels >= classes)).any():
+        raise GanforgeError(f"labels must be {n} whole numbers from 0 to {classes - 1}")
 
 
 class Data(Protocol):

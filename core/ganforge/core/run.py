@@ -27,7 +27,7 @@ from ganforge.core.config import (
     read_toml,
     resolve,
 )
-from ganforge.core.data import Data, DataSpec
+from ganforge.core.data import Data, DataSpec, check_labels
 from ganforge.core.draw import Stream, hash64
 from ganforge.core.errors import GanforgeError
 from ganforge.core.files import locked, write_text
@@ -106,7 +106,14 @@ class Run:
         """Samples of the averaged generator: float32 [n, *shape], images in [-1, 1].
 
         `labels` are class numbers int64 [n]; by default a generator that takes labels gets every class in turn.
+
+        Raises:
+            GanforgeError: labels of another number or out of range, or for a generator that takes none.
         """
+        if labels is not None:
+            if not self.labelled:
+                raise GanforgeError(f"{self.directory} takes no labels")
+            check_labels(labels, n, len(self.data.classes))
         if labels is None and self.labelled:
             labels = self.data.labels(n, start=start)
         latents = self.game.latent.sample(seed, n, start=start, truncation=truncation)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ganforge.core.card import Card
+from ganforge.core.data import check_labels
 from ganforge.core.errors import GanforgeError
 from ganforge.core.pictures import to_pixels
 from ganforge.serve.runtime import Session
@@ -111,8 +112,5 @@ class Model:
         if (labels is not None) != self.card.labelled:
             rule = "needs" if self.card.labelled else "takes no"
             raise GanforgeError(f"{self._session.where} {rule} labels")
-        if labels is None:
-            return
-        known = len(self.card.data.classes)
-        if labels.shape != (n,) or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= known:
-            raise GanforgeError(f"labels must be {n} whole numbers from 0 to {known - 1}")
+        if labels is not None:
+            check_labels(labels, n, len(self.card.data.classes))
