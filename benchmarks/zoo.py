@@ -1,6 +1,8 @@
 """The zoo as a page: every recipe, loss, regularizer and conditioning that is installed, from the specs themselves.
 
     python benchmarks/zoo.py > docs/zoo.md
+
+A test compares the page's names with what is registered.
 """
 
 from __future__ import annotations

@@ -6,12 +6,14 @@ settings with the `small` ones of its spec on top, on embedded pictures.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -116,11 +118,23 @@ def learns(trial: Trial) -> Outcome:
     before, after = (energy_distance(game.sample(latents, labels), real) for game in (fresh, run.game))
     while after > before / 2 and rounds < most:
         rounds *= 2
-        run = resume(run.directory, steps=rounds, registry=trial.registry)
+        with _quietly():  # that a decayed learning rate rises again is meant here
+            run = resume(run.directory, steps=rounds, registry=trial.registry)
         after = energy_distance(run.game.sample(latents, labels), real)
     if after <= before / 2:
         return HOLDS
     return Outcome("fails", f"distance to the data {before:.3g} before and {after:.3g} after {run.round} rounds")
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    log = logging.getLogger("ganforge")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def energy_distance(one: np.ndarray, two: np.ndarray) -> float:
