@@ -170,9 +170,9 @@ def page(results: dict[str, dict[str, Any]], minutes: float, path: Path) -> str:
         "# Fashion-MNIST at 32×32",
         "",
         f"Each recipe after about {minutes:g} CPU minutes (one core, bf16), as `python benchmarks/fashion.py` made "
-        "this page: the paper's settings but for what the command beside the picture says. Recipes that take labels have a "
-        f"row for each class; for them an independent classifier ({judge_accuracy():.1%} on the real test pictures) "
-        f"tells how many of {SAMPLED:,} samples show the class that was asked for.",
+        "this page: the paper's settings but for what the command beside the picture says. Recipes that take labels "
+        f"have a row for each class; for them an independent classifier ({judge_accuracy():.1%} on the real test "
+        f"pictures) tells how many of {SAMPLED:,} samples show the class that was asked for.",
         "",
     ]
     for recipe, result in results.items():
