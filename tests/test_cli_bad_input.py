@@ -42,7 +42,7 @@ def run(finished: Path, tmp_path: Path) -> Path:
     [
         (
             ["train", "dcgn", "--data", "tiny-pictures"],
-            "unknown recipe 'dcgn'; did you mean 'dcgan' or 'wgan'?",
+            "unknown recipe 'dcgn'; did you mean 'dcgan' or 'cdcgan' or 'cgan'?",
         ),
         (
             ["train", "tiny", "--data", "tiny-picture"],
@@ -62,7 +62,7 @@ def test_unknown_names(arguments: list[str], sentence: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        ("generator.lrr=1", "unknown option 'generator.lrr'; did you mean 'lr'?"),
+        ("generator.lrr=1", "unknown option 'generator.lrr'; did you mean 'lr' or 'lr_warmup'?"),
         ("architecture.nrom=1", "unknown option 'architecture.nrom'; did you mean 'norm'?"),
         ("data.clases=1", "unknown option 'data.clases'; did you mean 'classes'?"),
         ("data.resolutoin=8", "unknown option 'data.resolutoin'; did you mean 'resolution'?"),
