@@ -188,6 +188,8 @@ def page(results: dict[str, dict[str, Any]], minutes: float, path: Path) -> str:
             f"![Fashion-MNIST garments by {recipe}]({folder.name}/{recipe}.png)",
             "",
         ]
+    if missing := [recipe for recipe in CASES if recipe not in results]:
+        lines += [f"Not trained for this page yet: {', '.join(f'`{recipe}`' for recipe in missing)}.", ""]
     return "\n".join(lines)
 
 
