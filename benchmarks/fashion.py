@@ -40,6 +40,11 @@ CASES: dict[str, str] = {
     **dict.fromkeys(("cdcgan", "acgan"), SMALLER),
     "unrolled": "--batch-size 64 --set architecture.width=16 --set data.flip=true",
     **dict.fromkeys(("ebgan", "ebgan-pt"), SMALLER),
+    **dict.fromkeys(
+        ("sagan", "biggan"),
+        "--batch-size 32 --set accumulate=1 --set architecture.width=16 --set generator.lr=4e-4 "
+        "--set discriminator.lr=4e-4",
+    ),
     "began": "--batch-size 16 --set architecture.width=16 --set data.flip=true",
     **dict.fromkeys(
         ("sngan-resnet", "projection-gan"),
