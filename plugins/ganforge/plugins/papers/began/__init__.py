@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from ganforge.core import Architecture, Built, DataSpec, GanforgeError, Loss, Options, Reading, Recipe, hookimpl
+from ganforge.plugins.blocks.settings import players
 
 PAPER = "1703.10717"
 
@@ -61,10 +62,6 @@ def settings(options: Options, data: DataSpec) -> dict[str, Any]:
     }
 
 
-def _players(**optimizer: Any) -> dict[str, Any]:
-    return {"generator": optimizer, "discriminator": optimizer}
-
-
 # The authors halve the rate whenever the convergence measure stalls; here it falls steadily, to an eighth. They name no
 # β: 0.5 is the other recipes', where Adam's own default is 0.9.
 ADAM: dict[str, Any] = {"optimizer": "adam", "betas": (0.5, 0.999), "lr_decay": "exponential", "lr_final": 0.125}
@@ -72,13 +69,13 @@ IMAGES: dict[str, Any] = {
     "architecture": {"name": "began", "width": 64, "code": 64},
     "loss": {"name": "equilibrium", "gamma": 0.5, "rate": 1e-3},
     "latent": {"name": "uniform", "dim": 64},
-    **_players(**ADAM, lr=1e-4),
+    **players(**ADAM, lr=1e-4),
     "batch_size": 16,
     "steps": 200_000,
 }
 SMALL_IMAGES: dict[str, Any] = {
     "loss": {"name": "equilibrium", "gamma": 1.0, "rate": 0.05},
-    **_players(**ADAM, lr=1e-3),
+    **players(**ADAM, lr=1e-3),
     "batch_size": 64,
     "steps": 20_000,
 }

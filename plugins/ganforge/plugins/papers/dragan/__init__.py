@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import Field
 
 from ganforge.core import DataSpec, Options, Recipe, Regularizer, hookimpl
+from ganforge.plugins.blocks.settings import players
 
 PAPER = "1705.07215"
 
@@ -37,15 +38,11 @@ def settings(options: Options, data: DataSpec) -> dict[str, Any]:
     return {"loss": "non-saturating", **(POINTS if data.kind == "points" else IMAGES)}
 
 
-def _players(**optimizer: Any) -> dict[str, Any]:
-    return {"generator": optimizer, "discriminator": optimizer}
-
-
 IMAGES: dict[str, Any] = {
     "architecture": {"name": "dcgan", "discriminator_norm": "none"},
     "regularizers": {"dragan": {"weight": 10.0}},
     "latent": {"name": "uniform", "dim": 100},
-    **_players(optimizer="adam", lr=1e-4, betas=(0.5, 0.9)),
+    **players(optimizer="adam", lr=1e-4, betas=(0.5, 0.9)),
     "batch_size": 128,
     "steps": 20_000,
 }
@@ -55,7 +52,7 @@ POINTS: dict[str, Any] = {
     "architecture": "mlp",
     "regularizers": {"dragan": {"weight": 0.1}},
     "latent": {"name": "normal", "dim": 2},
-    **_players(optimizer="adam", lr=1e-3, betas=(0.5, 0.9), lr_decay="linear"),
+    **players(optimizer="adam", lr=1e-3, betas=(0.5, 0.9), lr_decay="linear"),
     "batch_size": 64,
     "steps": 10_000,
 }
@@ -82,6 +79,6 @@ def ganforge_recipes() -> list[Recipe[Any]]:
             summary="non-saturating GAN with a gradient penalty around the real data",
             paper=PAPER,
             settings=settings,
-            small={"architecture": {"width": 8}, "batch_size": 8, **_players(lr=1e-3)},
+            small={"architecture": {"width": 8}, "batch_size": 8, **players(lr=1e-3)},
         )
     ]

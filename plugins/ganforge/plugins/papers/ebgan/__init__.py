@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from ganforge.core import Architecture, Built, DataSpec, Loss, Options, Reading, Recipe, Regularizer, hookimpl
+from ganforge.plugins.blocks.settings import players
 
 PAPER = "1609.03126"
 
@@ -64,17 +65,13 @@ def pulling_settings(options: Options, data: DataSpec) -> dict[str, Any]:
     return {**settings(options, data), "regularizers": {"pulling-away": {"weight": 0.1}}}
 
 
-def _players(**optimizer: Any) -> dict[str, Any]:
-    return {"generator": optimizer, "discriminator": optimizer}
-
-
 COMMON: dict[str, Any] = {"architecture": "ebgan", "batch_size": 64}
 
 # β₁ is DCGAN's, whose guidance the authors followed; the margin is the only one tried, on digits.
 IMAGES: dict[str, Any] = {
     "loss": {"name": "energy-margin", "margin": 0.25},
     "latent": {"name": "normal", "dim": 100},
-    **_players(optimizer="adam", lr=1e-3, betas=(0.5, 0.999)),
+    **players(optimizer="adam", lr=1e-3, betas=(0.5, 0.999)),
     "steps": 20_000,
 }
 
@@ -82,7 +79,7 @@ IMAGES: dict[str, Any] = {
 POINTS: dict[str, Any] = {
     "loss": {"name": "energy-margin", "margin": 1.0},
     "latent": {"name": "normal", "dim": 2},
-    **_players(optimizer="adam", lr=1e-3, betas=(0.5, 0.999), lr_decay="linear"),
+    **players(optimizer="adam", lr=1e-3, betas=(0.5, 0.999), lr_decay="linear"),
     "steps": 10_000,
 }
 SMALL: dict[str, Any] = {"architecture": {"width": 4}, "batch_size": 8, "latent": {"dim": 8}}

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ganforge.core import DataSpec, Loss, Options, Reading, Recipe, hookimpl
+from ganforge.plugins.blocks.settings import players
 
 PAPER = "1606.00709"
 
@@ -40,10 +41,6 @@ def settings(options: Options, data: DataSpec) -> dict[str, Any]:
     return {**COMMON, **(POINTS if data.kind == "points" else IMAGES)}
 
 
-def _players(**optimizer: Any) -> dict[str, Any]:
-    return {"generator": optimizer, "discriminator": optimizer}
-
-
 # Batches of 64 in place of the paper's 4096.
 COMMON: dict[str, Any] = {
     "loss": {"name": "f-divergence", "divergence": "squared-hellinger", "alternative": True},
@@ -52,7 +49,7 @@ COMMON: dict[str, Any] = {
 IMAGES: dict[str, Any] = {
     "architecture": "dcgan",
     "latent": {"name": "uniform", "dim": 100},
-    **_players(optimizer="adam", lr=2e-4, betas=(0.5, 0.999)),
+    **players(optimizer="adam", lr=2e-4, betas=(0.5, 0.999)),
     "steps": 20_000,
 }
 
@@ -60,7 +57,7 @@ IMAGES: dict[str, Any] = {
 POINTS: dict[str, Any] = {
     "architecture": "mlp",
     "latent": {"name": "normal", "dim": 2},
-    **_players(optimizer="adam", lr=1e-3, betas=(0.5, 0.999), lr_decay="linear"),
+    **players(optimizer="adam", lr=1e-3, betas=(0.5, 0.999), lr_decay="linear"),
     "steps": 10_000,
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from ganforge.core import DataSpec, Loss, Options, Reading, Recipe, hookimpl
+from ganforge.plugins.blocks.settings import players
 
 PAPER = "1611.04076"
 
@@ -44,17 +45,13 @@ def settings(options: Options, data: DataSpec) -> dict[str, Any]:
     return {**COMMON, **(POINTS if data.kind == "points" else IMAGES)}
 
 
-def _players(**optimizer: Any) -> dict[str, Any]:
-    return {"generator": optimizer, "discriminator": optimizer}
-
-
 COMMON: dict[str, Any] = {"loss": "least-squares", "batch_size": 64}
 
 # The networks are DCGAN's at the data's size instead of the paper's 112×112 ones; z as there.
 IMAGES: dict[str, Any] = {
     "architecture": "dcgan",
     "latent": {"name": "uniform", "dim": 100},
-    **_players(optimizer="adam", lr=1e-3, betas=(0.5, 0.999)),
+    **players(optimizer="adam", lr=1e-3, betas=(0.5, 0.999)),
     "steps": 20_000,
 }
 
@@ -62,7 +59,7 @@ IMAGES: dict[str, Any] = {
 POINTS: dict[str, Any] = {
     "architecture": "mlp",
     "latent": {"name": "normal", "dim": 2},
-    **_players(optimizer="adam", lr=1e-3, betas=(0.0, 0.9), lr_decay="linear"),
+    **players(optimizer="adam", lr=1e-3, betas=(0.0, 0.9), lr_decay="linear"),
     "steps": 10_000,
 }
 

@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import Field
 
 from ganforge.core import Architecture, Built, DataSpec, Options, Recipe, hookimpl
+from ganforge.plugins.blocks.settings import players
 
 PAPER = "2501.05441"
 
@@ -42,10 +43,6 @@ def settings(options: Options, data: DataSpec) -> dict[str, Any]:
     return {"loss": "relativistic", **(POINTS if data.kind == "points" else _images(data))}
 
 
-def _players(**optimizer: Any) -> dict[str, Any]:
-    return {"generator": optimizer, "discriminator": optimizer}
-
-
 def _penalties(gamma: float) -> dict[str, Any]:
     """γ/2 (R1 + R2)."""
     return {"regularizers": {"r1": {"gamma": gamma}, "r2": {"gamma": gamma}}}
@@ -61,7 +58,7 @@ def _images(data: DataSpec) -> dict[str, Any]:
     return {
         "architecture": "r3gan",
         "latent": {"name": "normal", "dim": 64},
-        **_players(optimizer="adam", lr=2e-4, betas=(0.0, 0.99), lr_decay="cosine", lr_final=0.25),
+        **players(optimizer="adam", lr=2e-4, betas=(0.0, 0.99), lr_decay="cosine", lr_final=0.25),
         **_penalties(min(fitting, default=GAMMAS[256])),
         "ema": {"decay": 0.9999},
         "batch_size": 256,
@@ -74,7 +71,7 @@ def _images(data: DataSpec) -> dict[str, Any]:
 POINTS: dict[str, Any] = {
     "architecture": "mlp",
     "latent": {"name": "normal", "dim": 2},
-    **_players(optimizer="adam", lr=1e-3, betas=(0.0, 0.99), lr_decay="linear"),
+    **players(optimizer="adam", lr=1e-3, betas=(0.0, 0.99), lr_decay="linear"),
     **_penalties(0.001),
     "batch_size": 256,
     "steps": 12_000,

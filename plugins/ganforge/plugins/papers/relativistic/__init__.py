@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ganforge.core import DataSpec, Loss, Options, Reading, Recipe, hookimpl
+from ganforge.plugins.blocks.settings import players
 
 PAPER = "1807.00734"
 
@@ -46,16 +47,12 @@ def average_settings(options: Options, data: DataSpec) -> dict[str, Any]:
     return {"loss": "relativistic-average", **(POINTS if data.kind == "points" else IMAGES)}
 
 
-def _players(**optimizer: Any) -> dict[str, Any]:
-    return {"generator": optimizer, "discriminator": optimizer}
-
-
 # DCGAN's discriminator without batch norm stands for the paper's, SNGAN's plain one, which has 3×3 convolutions too.
 IMAGES: dict[str, Any] = {
     "architecture": {"name": "dcgan", "discriminator_norm": "none"},
     "regularizers": {"spectral-norm": {"iterations": 1}},
     "latent": {"name": "normal", "dim": 128},
-    **_players(optimizer="adam", lr=2e-4, betas=(0.5, 0.999)),
+    **players(optimizer="adam", lr=2e-4, betas=(0.5, 0.999)),
     "batch_size": 32,
     "steps": 100_000,
 }
@@ -64,7 +61,7 @@ IMAGES: dict[str, Any] = {
 POINTS: dict[str, Any] = {
     "architecture": "mlp",
     "latent": {"name": "normal", "dim": 2},
-    **_players(optimizer="adam", lr=1e-3, betas=(0.0, 0.9), lr_decay="linear"),
+    **players(optimizer="adam", lr=1e-3, betas=(0.0, 0.9), lr_decay="linear"),
     "batch_size": 64,
     "steps": 10_000,
 }
