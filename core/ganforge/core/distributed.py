@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # noqa: F401  before any group: imported later, its defaults would hold one past `stop`
 from torch import Tensor
 
 
@@ -38,7 +39,11 @@ def start(device: torch.device) -> torch.device:
 
 
 def stop() -> None:
-    """Leave the process group together: a process that exits while others still talk to it can take them down."""
+    """Leave the process group together, with its threads ended.
+
+    A process that exits while others still talk to it can take them down; one whose threads outlive the interpreter
+    aborts when they give back a tensor.
+    """
     if _active():
         dist.barrier()
         dist.destroy_process_group()
