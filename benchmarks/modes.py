@@ -24,10 +24,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ganforge.core import Data, GanforgeError
+from ganforge.core import GanforgeError
 from ganforge.core.config import load_data, resolve
 from ganforge.core.registry import Registry, set_default_registry
 from ganforge.plugins.builtin import BUILTIN
+from ganforge.plugins.metrics.modes import score
 
 SAMPLES = 2500
 RUNS = Path("runs/modes")
@@ -118,14 +119,8 @@ def play(job: Job) -> dict[str, Any]:
         "steps": config.steps,
         "moves": config.discriminator.moves,
         "seconds": round(time.monotonic() - since),
-        **score(Run.load(directory).sample(SAMPLES, seed=1), data, registry),
+        **score(Run.load(directory).sample(SAMPLES, seed=1), data),
     }
-
-
-def score(points: np.ndarray, data: Data, registry: Registry) -> Scores:
-    metric = registry.find("metric", "modes")
-    scores: Scores = metric.score(metric.options(), points, data)
-    return scores
 
 
 def play_all(
@@ -199,12 +194,12 @@ def table(data: str, rows: Iterable[str], results: Mapping[str, Any], seeds: Seq
     generators = [np.random.default_rng(seed) for seed in seeds]
     side = 1.25 * mixture.centres.max()
     noise = [generator.uniform(-side, side, (SAMPLES, 2)) for generator in generators]
-    lines.append(line("uniform noise", [score(points, loaded, registry) for points in noise]))
+    lines.append(line("uniform noise", [score(points, loaded) for points in noise]))
     perfect = [
         generator.choice(mixture.centres, SAMPLES) + mixture.sigma * generator.standard_normal((SAMPLES, 2))
         for generator in generators
     ]
-    lines.append(line("a perfect sampler", [score(points, loaded, registry) for points in perfect]))
+    lines.append(line("a perfect sampler", [score(points, loaded) for points in perfect]))
     return "\n".join(lines) + "\n"
 
 

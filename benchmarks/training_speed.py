@@ -38,8 +38,8 @@ from ganforge.core.game import Clock, Networks
 from ganforge.core.loop import play_round
 from ganforge.core.registry import Registry
 from ganforge.core.run import build_game
+from ganforge.plugins.blocks.torchvision_import import torchvision_datasets
 from ganforge.plugins.builtin import BUILTIN
-from ganforge.plugins.datasets.torchvision_import import torchvision_datasets
 
 SIDE = 32
 BASE = "textbook fp32"

@@ -19,8 +19,8 @@ from PIL import Image
 from ganforge.core import GanforgeError, Options
 from ganforge.core.data import ArrayData, DataRequest
 from ganforge.core.registry import Registry
+from ganforge.plugins.blocks.torchvision_import import torchvision_datasets
 from ganforge.plugins.datasets import torchvision_sets
-from ganforge.plugins.datasets.torchvision_import import torchvision_datasets
 from ganforge.plugins.datasets.torchvision_sets import CIFAR10, FASHION_MNIST, MNIST, Source
 
 RANDOM = np.random.default_rng(0)
@@ -241,7 +241,7 @@ def run_import(tmp_path: Path, init: str) -> subprocess.CompletedProcess[str]:
     (package / "half.py").write_text("")
     (package / "datasets" / "__init__.py").write_text("MNIST = 'a class'\n")
     code = (
-        "from ganforge.plugins.datasets.torchvision_import import torchvision_datasets\n"
+        "from ganforge.plugins.blocks.torchvision_import import torchvision_datasets\n"
         "print(torchvision_datasets().MNIST, torchvision_datasets() is torchvision_datasets())"
     )
     env = {"PYTHONPATH": ":".join([str(tmp_path), *sys.path]), "OMP_NUM_THREADS": "1"}

@@ -18,7 +18,7 @@ from command import refused
 from fresh import REPOSITORY, Fresh
 from pydantic import BaseModel
 
-from ganforge.core import config, data, duel, game, hookspecs, latents, observers, specs
+from ganforge.core import config, data, duel, evaluation, game, hookspecs, latents, observers, specs
 from ganforge.core.draw import Batch, Draw
 
 PAGE = (REPOSITORY / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -89,7 +89,8 @@ SPECS = [
     specs.Observer,
 ]
 TYPES: list[type[Any]] = [
-    *(*SPECS, specs.Metric, specs.Built, specs.Reading),
+    *(*SPECS, specs.Metric, specs.FeatureExtractor, specs.Built, specs.Reading),
+    *(evaluation.Case, evaluation.Scorer, evaluation.Judged, evaluation.Extractor, evaluation.Features),
     *(duel.Networks, duel.Generated, duel.Critique, duel.Duel, duel.Step, duel.Player, duel.Clock),
     *(game.LossModule, game.Effect, game.Game, game.AdversarialGame, game.Parts, game.Objective, game.Export),
     *(Batch, Draw, latents.Latent, data.DataSpec, data.DataRequest, data.Data, data.ArrayData, data.Mixture),

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ganforge.core import ArrayData, DataSpec, GanforgeError, Mixture, Options
+from ganforge.core import ArrayData, DataSpec, GanforgeError, Mixture
 from ganforge.core.data import DataRequest
 from ganforge.core.registry import Registry
 from ganforge.plugins.metrics import modes
@@ -18,7 +18,7 @@ def mixture_data(centres: list[tuple[float, float]], sigma: float) -> ArrayData:
 
 
 def score(points: object, data: ArrayData) -> dict[str, float]:
-    return modes.score(Options(), np.asarray(points, np.float32), data)
+    return modes.score(np.asarray(points, np.float32), data)
 
 
 SQUARE = mixture_data([(0, 0), (10, 0), (0, 10), (10, 10)], 1.0)
@@ -97,11 +97,10 @@ def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_it_cannot_score_is_one_sentence(registry: Registry) -> None:
-    spec = registry.find("metric", "modes")
-    assert spec.needs == "points"
+    assert registry.find("metric", "modes").needs == {"points"}
     plain = ArrayData(DataSpec(shape=(2,)), np.zeros((1, 2), np.float32))
     with pytest.raises(GanforgeError, match=r"^metric 'modes' needs data from a known mixture, such as ring or grid$"):
-        spec.score(Options(), np.zeros((3, 2), np.float32), plain)
+        score(np.zeros((3, 2)), plain)
     with pytest.raises(GanforgeError, match=r"^metric 'modes' was given 2 samples, none of them a finite point$"):
         score(np.full((2, 2), np.nan), SQUARE)
     with pytest.raises(GanforgeError, match=r"was given 0 samples"):

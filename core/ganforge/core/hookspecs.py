@@ -9,7 +9,17 @@ import pluggy
 if TYPE_CHECKING:
     import typer
 
-    from ganforge.core.specs import Architecture, Conditioning, Dataset, Loss, Metric, Observer, Recipe, Regularizer
+    from ganforge.core.specs import (
+        Architecture,
+        Conditioning,
+        Dataset,
+        FeatureExtractor,
+        Loss,
+        Metric,
+        Observer,
+        Recipe,
+        Regularizer,
+    )
 
 hookspec = pluggy.HookspecMarker("ganforge")
 hookimpl = pluggy.HookimplMarker("ganforge")
@@ -53,6 +63,11 @@ def ganforge_observers() -> list[Observer[Any]]:  # type: ignore[empty-body]
 @hookspec
 def ganforge_metrics() -> list[Metric[Any]]:  # type: ignore[empty-body]
     """Metrics: they score samples."""
+
+
+@hookspec
+def ganforge_feature_extractors() -> list[FeatureExtractor[Any]]:  # type: ignore[empty-body]
+    """Feature extractors: fixed networks whose features metrics compare."""
 
 
 @hookspec

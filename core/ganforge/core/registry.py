@@ -28,6 +28,7 @@ KINDS: dict[str, tuple[str, type[Spec[Any]]]] = {
     "observer": ("ganforge_observers", specs.Observer),
     "conditioning": ("ganforge_conditionings", specs.Conditioning),
     "metric": ("ganforge_metrics", specs.Metric),
+    "extractor": ("ganforge_feature_extractors", specs.FeatureExtractor),
 }
 """What plugins offer: each kind's hook, and the spec which that hook returns a list of."""
 

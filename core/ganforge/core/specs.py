@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ganforge.core.config import Config
+    from ganforge.core.evaluation import Case, Extractor, Scorer
     from ganforge.core.game import Effect, Game, LossModule, Networks, Parts
     from ganforge.core.observers import RunObserver
 
@@ -133,8 +134,30 @@ class Observer(Spec[O_contra]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metric(Spec[O_contra]):
-    """Scores samples against a data set: numpy float32 samples in the networks' range to named numbers."""
+class FeatureExtractor(Spec[O_contra]):
+    """Turns images into features (and logits) of a fixed network, for metrics.
 
-    score: Callable[[O_contra, Any, Data], dict[str, float]]
-    needs: Literal["images", "points"]
+    `build` gets the training split. It raises GanforgeError for images it cannot take and for weights that are missing
+    or wrong. `requires` are the modules it imports. Where nobody chose, the one of the highest `rank` whose modules
+    are installed is taken, and none of rank 0.
+    """
+
+    build: Callable[[O_contra, Data], Extractor]
+    requires: tuple[str, ...] = ()
+    rank: int = 0
+
+
+Need = Literal["features", "logits", "images", "points", "labels"]
+"""What a metric looks at. Everything but points is of images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(Spec[O_contra]):
+    """Scores generated samples against real ones.
+
+    `build` makes a new scorer for each side that is judged. `least` is the fewest samples of a side it can judge.
+    """
+
+    build: Callable[[O_contra, Case], Scorer]
+    needs: frozenset[Need]
+    least: int = 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 
-from ganforge.core.card import CARD_KEY, Card, Input, Output
+from ganforge.core.card import CARD_KEY, Card, Input, Output, Score, parse_card
 from ganforge.core.config import images_per_round
 from ganforge.core.errors import GanforgeError, unknown
 from ganforge.core.files import atomic
@@ -45,10 +47,33 @@ def export(run: Run, path: str | Path, *, network: str | None = None) -> Card:
     frozen = freeze(run.game.ema[wanted.network])
     model = trace(frozen, card)
     card = card.model_copy(update={"parity": prove(model, frozen, card)})
+    _write(model, card, path)
+    return card
+
+
+def write_scores(path: str | Path, scores: Sequence[Score]) -> Card:
+    """Put scores on the card of an exported file, in the place of those of the same names. The graph stays as it is.
+
+    Raises:
+        GanforgeError: not a file that `export` wrote, or it cannot be written.
+    """
+    path = Path(path)
+    try:
+        model = onnx.load_model(path, load_external_data=False)
+    except (OSError, DecodeError) as error:
+        raise GanforgeError(f"cannot read {path}: {error}") from None
+    props = {prop.key: prop.value for prop in model.metadata_props}
+    card = parse_card(props.get(CARD_KEY, ""), str(path))
+    known = {score.name: score for score in (*card.scores, *scores)}
+    card = card.model_copy(update={"scores": tuple(known.values())})
+    _write(model, card, path)
+    return card
+
+
+def _write(model: onnx.ModelProto, card: Card, path: Path) -> None:
     onnx.helper.set_model_props(model, {CARD_KEY: card.model_dump_json()})
     with atomic(path) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
-    return card
 
 
 def _choose(run: Run, name: str | None) -> tuple[str, Export]:

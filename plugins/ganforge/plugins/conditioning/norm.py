@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from ganforge.core import Built, GanforgeError
@@ -60,9 +61,12 @@ class ConditionalBatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         places = (-1, *[1] * (x.dim() - 2))
-        scale, shift = (table(self.labels.now).unflatten(1, places) for table in (self.scale, self.shift))
-        normalised: Tensor = self.norm(x) * scale + shift
-        return normalised
+        normalised = self.norm(x)
+        # In the maps' precision: a product with fp32 would make everything that follows fp32.
+        scale, shift = (
+            table(self.labels.now).unflatten(1, places).to(normalised.dtype) for table in (self.scale, self.shift)
+        )
+        return torch.addcmul(shift, normalised, scale)
 
 
 class ConditionedNorms(Labelled):

@@ -15,8 +15,8 @@ import numpy as np
 
 from ganforge.core import ArrayData, DataRequest, Dataset, DataSpec, GanforgeError, Options, hookimpl
 from ganforge.core.files import atomic
+from ganforge.plugins.blocks.torchvision_import import torchvision_datasets
 from ganforge.plugins.datasets.common import resize
-from ganforge.plugins.datasets.torchvision_import import torchvision_datasets
 
 
 @dataclass(frozen=True)

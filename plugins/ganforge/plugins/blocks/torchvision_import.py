@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from typing import Any
 
@@ -26,6 +27,17 @@ def torchvision_datasets() -> Any:
         raise GanforgeError(f"torchvision is needed: pip install 'ganforge[train]' ({error})") from error
     except RuntimeError as error:
         raise GanforgeError(f"torchvision cannot be imported beside this torch: {error}") from error
+
+
+def import_with_torchvision(module: str) -> Any:
+    """A module that imports torchvision itself, as those of torchmetrics and torch-fidelity do.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    if importlib.util.find_spec("torchvision"):
+        _import()
+    return importlib.import_module(module)
 
 
 def _import() -> Any:

@@ -9,17 +9,20 @@ modes have of all samples, good or bad, to equal shares; a perfect sampler has a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ganforge.core import Data, GanforgeError, Metric, Mixture, Options, hookimpl
 
+if TYPE_CHECKING:
+    from ganforge.core.evaluation import Case
+
 WITHIN = 3  # standard deviations
 CHUNK = 2**22  # distances computed at once: 32 MiB
 
 
-def score(options: Options, samples: np.ndarray, data: Data) -> dict[str, float]:
+def score(samples: np.ndarray, data: Data) -> dict[str, float]:
     """Scores of samples, float32 [n, 2], against the mixture `data` was drawn from.
 
     Returns:
@@ -63,7 +66,20 @@ def _kl_to_uniform(counts: np.ndarray) -> float:
     return float((shares * np.log(shares * len(counts))).sum())
 
 
+def build(options: Options, case: Case) -> Any:
+    from ganforge.plugins.metrics.modes.scorer import Modes
+
+    return Modes(case.data)
+
+
 @hookimpl
 def ganforge_metrics() -> list[Metric[Any]]:
-    summary = "modes captured, share of good samples and reverse KL on a Gaussian mixture"
-    return [Metric(name="modes", summary=summary, paper="1705.07761", score=score, needs="points")]
+    return [
+        Metric(
+            name="modes",
+            summary="modes captured, share of good samples and reverse KL on a Gaussian mixture",
+            paper="1705.07761",
+            build=build,
+            needs=frozenset({"points"}),
+        )
+    ]

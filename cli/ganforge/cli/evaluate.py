@@ -1,0 +1,166 @@
+"""`ganforge evaluate`: how good the samples of a run or of an exported file are, with where every figure came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from ganforge.cli.common import Json, names, print_json, print_table, warn
+from ganforge.cli.subject import load_splits, open_subject
+from ganforge.core.config import parse_settings
+from ganforge.core.data import Data, Split
+from ganforge.core.errors import GanforgeError, unknown
+from ganforge.core.registry import Registry, default_registry
+
+if TYPE_CHECKING:
+    from ganforge.core.card import Score
+    from ganforge.core.evaluate import Watch
+
+USUAL = {"images": ("kid", "fid", "prdc"), "points": ("modes",)}
+"""Metrics where nobody names any."""
+
+
+def evaluate(
+    source: Annotated[Path, typer.Argument(metavar="RUN_OR_FILE", help="A run directory, or an exported .onnx file.")],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="The real data: a set's name, or a folder of pictures.",
+            show_default="what it was trained on",
+            autocompletion=names("dataset"),
+        ),
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Names, separated by commas.", show_default="kid,fid,prdc, or modes for points")
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            help="What turns images into features.",
+            show_default="efficientnet-lite0 where it is installed",
+            autocompletion=names("extractor"),
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", "-n", min=2, help="How many are generated and judged.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Which samples, and all that metrics draw.")] = 0,
+    split: Annotated[str, typer.Option(help="Real data to compare with: test or train.")] = "test",
+    floor: Annotated[
+        bool, typer.Option(help="Also score real data of the other split, as a perfect generator would score.")
+    ] = True,
+    truncation: Annotated[float | None, typer.Option(min=0.01, help="Keep latents below this.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--inception-weights", help="Inception's weights, a file whose checksum is known."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option, as in kid.subsets=50 or features.side=224."),
+    ] = None,
+    data_root: Annotated[str | None, typer.Option(help="Folder where downloaded data sets lie.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at once: memory against speed.")] = 100,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    write_card: Annotated[bool, typer.Option("--write-card", help="Add the scores to the file's card.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Score the samples of a run or a file against real ones.
+
+    Example: ganforge evaluate model.onnx --samples 5000 --metrics kid,prdc
+    """
+    from ganforge.core.evaluate import Asked, Reference
+    from ganforge.core.evaluate import evaluate as evaluate_
+    from ganforge.core.run import resolve_device
+
+    if write_card and source.suffix != ".onnx":
+        raise GanforgeError(f"--write-card writes into an exported file, and {source} is none")
+    registry = default_registry()
+    subject = open_subject(source, seed, truncation, device)
+    training, test = load_splits(subject, data, data_root, registry)
+    options = parse_settings(settings or [])
+    options_of_features = {**options.pop("features", {}), **({"weights": str(weights)} if weights else {})}
+    asked = Asked(
+        metrics=_with_options(_chosen(metrics, training, registry), options),
+        extractor=features or ("inception" if weights else default_features(registry)),
+        extractor_options=options_of_features,
+        samples=samples,
+        seed=seed,
+        batch_size=batch_size,
+        device=str(resolve_device(device)),
+    )
+    with watching(quiet=as_json) as watch:
+        scores = evaluate_(subject.sample, Reference(training, test, _split(split), floor), asked, registry, watch)
+    if write_card:
+        from ganforge.export import write_scores
+
+        write_scores(source, scores)
+    show(scores, as_json)
+
+
+def default_features(registry: Registry) -> str | None:
+    """The extractor of the highest rank of those whose modules are installed; None where there is none."""
+    ranked = sorted(registry.all("extractor").values(), key=lambda spec: spec.rank, reverse=True)
+    installed = (s.name for s in ranked if s.rank > 0 and all(find_spec(module) for module in s.requires))
+    return next(installed, None)
+
+
+def show(scores: Sequence[Score], as_json: bool) -> None:
+    """A table for people, everything for programs."""
+    if as_json:
+        print_json([score.model_dump() for score in scores])
+        return
+    told = [score.provenance for score in scores]
+    floors = [f"{one['floor']:.4g}" if "floor" in one else "" for one in told]
+    rows = [(score.name, f"{score.value:.4g}", floor) for score, floor in zip(scores, floors, strict=True)]
+    print_table(("score", "value", "real data scores"), rows)
+    about = told[0]
+    typer.echo(f"{about['samples']} samples beside {about['real']} real ones of the {about['split']} split")
+
+
+@contextmanager
+def watching(*, quiet: bool) -> Iterator[Watch]:
+    """On stderr, a progress bar for each side in a terminal; anywhere else a line when a side is done."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), TimeRemainingColumn())
+    bars = Progress(*columns, console=console, transient=True)
+    tasks: dict[str, TaskID] = {}
+
+    def show_bar(what: str, done: int, of: int) -> None:
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=of)
+        bars.update(tasks[what], completed=done)
+
+    def tell(what: str, done: int, of: int) -> None:
+        if done == of and not quiet:
+            warn(f"{of} samples: {what}")
+
+    with bars if console.is_terminal and not quiet else nullcontext():
+        yield show_bar if console.is_terminal and not quiet else tell
+
+
+def _split(name: str) -> Split:
+    if name not in get_args(Split):
+        raise GanforgeError(f"--split takes {' or '.join(get_args(Split))}, not '{name}'")
+    return cast(Split, name)
+
+
+def _chosen(metrics: str | None, data: Data, registry: Registry) -> list[str]:
+    """The metrics asked for, or the usual ones for such data."""
+    if metrics is None:
+        return list(USUAL[data.spec.kind])
+    chosen = [name.strip() for name in metrics.split(",")]
+    for name in chosen:
+        registry.find("metric", name)
+    return chosen
+
+
+def _with_options(metrics: Sequence[str], options: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Each metric with what `--set` says of it."""
+    if stray := sorted(options.keys() - set(metrics)):
+        raise unknown("setting", stray[0], [*metrics, "features"], "--set")
+    return {name: options.get(name, {}) for name in metrics}

@@ -1,0 +1,268 @@
+"""Scores with their provenance: one pass over the samples, and one over real ones, feeds every metric.
+
+An extractor runs once on each image, whatever the number of metrics. Features of real images are kept on disk, under
+a key of everything that changes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ganforge.core.card import Score
+from ganforge.core.config import attributed
+from ganforge.core.data import Data, Split
+from ganforge.core.draw import hash64
+from ganforge.core.errors import GanforgeError
+from ganforge.core.evaluation import Case, Extractor, Features, Judged, Sampler, Scorer
+from ganforge.core.files import atomic, cache_directory
+from ganforge.core.options import parse
+from ganforge.core.registry import Registry
+from ganforge.core.specs import FeatureExtractor, Metric
+
+PUBLISHED = 50_000
+"""Samples of published distances: with as many, and the standard extractor, a score needs no longer name."""
+
+Watch = Callable[[str, int, int], None]
+"""Told after every batch: what is judged, how many of it are, and of how many."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Metrics and extractor with their options, how many samples, and on which device."""
+
+    metrics: Mapping[str, Mapping[str, Any]]
+    extractor: str | None = None
+    extractor_options: Mapping[str, Any] = field(default_factory=dict)
+    samples: int = 10_000
+    seed: int = 0
+    batch_size: int = 100
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A data set's two splits, and which of them generated samples are compared with.
+
+    With `floor`, real samples of the other split are judged as if they were generated: what the number of samples
+    alone costs.
+    """
+
+    training: Data
+    test: Data
+    split: Split = "test"
+    floor: bool = True
+
+    @property
+    def data(self) -> Data:
+        return self.test if self.split == "test" else self.training
+
+    @property
+    def other(self) -> Data:
+        return self.training if self.split == "test" else self.test
+
+
+@dataclass(frozen=True)
+class Side:
+    """Samples of one origin. Features of those with a `key` are kept on disk."""
+
+    name: str
+    sample: Sampler
+    count: int
+    key: str = ""
+
+
+def evaluate(
+    generated: Sampler,
+    reference: Reference,
+    asked: Asked,
+    registry: Registry,
+    watch: Watch = lambda what, done, of: None,
+) -> list[Score]:
+    """Score generated samples against real ones.
+
+    Raises:
+        GanforgeError: a metric that does not fit the data, has too few samples or needs an extractor; a plugin's
+            own code that raises.
+    """
+    judge = Judge(reference, asked, registry, watch)
+    found = judge.score(Side("generated", generated, asked.samples))
+    floors = judge.score(judge.real_side("real, as a floor", reference.other)) if reference.floor else {}
+    scores = []
+    for metric, values in found.items():
+        for key, value in values.items():
+            floor = {"floor": floors[metric][key]} if metric in floors and key in floors[metric] else {}
+            scores.append(Score(name=judge.name(metric, key), value=value, provenance=judge.provenance(metric) | floor))
+    return scores
+
+
+class Judge:
+    """Metrics and their extractor, ready to score any number of sides against one reference."""
+
+    def __init__(self, reference: Reference, asked: Asked, registry: Registry, watch: Watch) -> None:
+        self.reference, self.asked, self.registry, self.watch = reference, asked, registry, watch
+        self.specs: dict[str, Metric[Any]] = {name: registry.find("metric", name) for name in asked.metrics}
+        self._check()
+        looks = any(map(_looks_at_features, self.specs.values()))
+        self.seer = Seer(reference.training, asked, registry) if looks else None
+        self.real = self.real_side("real", reference.data)
+
+    def score(self, side: Side) -> dict[str, dict[str, float]]:
+        """What each metric says of a side, by metric and figure."""
+        case = Case(self.reference.data, side.count, self.asked.seed, self.seer.extractor if self.seer else None)
+        scorers = {name: self._build(metric, case) for name, metric in self.specs.items()}
+        for one, real in ((self.real, True), (side, False)):
+            for batch in self._batches(one):
+                for name, scorer in scorers.items():
+                    with attributed(self.registry, "metric", name, "update"):
+                        scorer.update(batch, real)
+        values: dict[str, dict[str, float]] = {}
+        for name, scorer in scorers.items():
+            with attributed(self.registry, "metric", name, "compute"):
+                values[name] = {key: float(value) for key, value in scorer.compute().items()}
+        return values
+
+    def real_side(self, name: str, data: Data) -> Side:
+        """Real samples in an order of the seed, as many as are judged, or all there are."""
+        count = min(self.asked.samples, len(data))
+        order = np.random.default_rng(hash64(self.asked.seed, "reference")).permutation(len(data))[:count]
+
+        def sample(start: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
+            return data.fetch(order[start : start + n])
+
+        return Side(name, sample, count, f"{data.fingerprint} {self.asked.seed} {count}")
+
+    def name(self, metric: str, key: str) -> str:
+        """What the score is called: its figure, the features and the number of samples."""
+        n = self.asked.samples
+        if self.seer is None or not _looks_at_features(self.specs[metric]):
+            return f"{key}@{_short(n)}"
+        if self.seer.extractor.standard and n >= PUBLISHED:
+            return key
+        return f"{key}_{self.seer.name}@{_short(n)}"
+
+    def provenance(self, metric: str) -> dict[str, str | int | float]:
+        """All one needs to believe a score, or to find it again."""
+        asked, spec = self.asked, self.specs[metric]
+        options = parse(spec.options, asked.metrics[metric], metric).model_dump(mode="json")
+        return {
+            "metric": metric,
+            **{f"{metric}.{key}": _plain(value) for key, value in options.items()},
+            "samples": asked.samples,
+            "real": self.real.count,
+            "split": self.reference.split,
+            "data": self.reference.data.fingerprint,
+            "seed": asked.seed,
+            "torch": torch.__version__,
+            **(self.seer.provenance() if self.seer and _looks_at_features(spec) else {}),
+        }
+
+    def _check(self) -> None:
+        spec, n = self.reference.data.spec, self.asked.samples
+        for name, metric in self.specs.items():
+            kind = "points" if "points" in metric.needs else "images"
+            if spec.kind != kind:
+                raise GanforgeError(f"metric '{name}' scores {kind}, and the data has {spec}")
+            if "labels" in metric.needs and not spec.classes:
+                raise GanforgeError(f"metric '{name}' needs labelled data, and this has no classes")
+            for side, count in (("generated", n), ("real", min(n, len(self.reference.data)))):
+                if count < metric.least:
+                    raise GanforgeError(f"metric '{name}' needs at least {metric.least} {side} samples, not {count}")
+
+    def _build(self, metric: Metric[Any], case: Case) -> Scorer:
+        if "logits" in metric.needs and self.seer and not self.seer.extractor.classes:
+            raise GanforgeError(f"metric '{metric.name}' needs a classifier, and '{self.seer.name}' gives no logits")
+        options = parse(metric.options, self.asked.metrics[metric.name], metric.name)
+        with attributed(self.registry, "metric", metric.name, "build"):
+            scorer: Scorer = metric.build(options, case)
+        return scorer
+
+    def _batches(self, side: Side) -> Iterator[Judged]:
+        for start in range(0, side.count, self.asked.batch_size):
+            n = min(self.asked.batch_size, side.count - start)
+            samples, labels = side.sample(start, n)
+            images = torch.from_numpy(np.ascontiguousarray(samples)).to(self.asked.device)
+            seen = self.seer.look(side, start, images) if self.seer else (None, None)
+            yield Judged(images, None if labels is None else torch.from_numpy(labels), *seen)
+            self.watch(side.name, start + n, side.count)
+
+
+class Seer:
+    """The extractor, which remembers real sides: in files, each under a hash of all that changes its features."""
+
+    def __init__(self, training: Data, asked: Asked, registry: Registry) -> None:
+        if asked.extractor is None:
+            raise GanforgeError("these metrics need a feature extractor; see: ganforge plugins list")
+        self.name, self.device, self.registry = asked.extractor, asked.device, registry
+        spec: FeatureExtractor[Any] = registry.find("extractor", self.name)
+        self.options = parse(spec.options, asked.extractor_options, "features")
+        with attributed(registry, "extractor", self.name, "build"):
+            extractor: Extractor = spec.build(self.options, training)
+        self.extractor = extractor.eval().requires_grad_(False).to(self.device)
+        self._known: dict[str, Features | None] = {}
+        self._seen: list[Features] = []
+
+    def look(self, side: Side, start: int, images: Tensor) -> Features:
+        """Features of the samples `start` … of a side, whose images these are, on the CPU."""
+        if side.key and start == 0:
+            self._known[side.key], self._seen = self._read(side), []
+        if known := self._known.get(side.key):
+            return _part(known, slice(start, start + len(images)))
+        with attributed(self.registry, "extractor", self.name, "forward"):
+            features, logits = self.extractor(images)
+        seen = Features(features.cpu(), None if logits is None else logits.cpu())
+        if side.key:
+            self._seen.append(seen)
+            if start + len(images) == side.count:
+                self._write(side)
+        return seen
+
+    def provenance(self) -> dict[str, str | int | float]:
+        """Which features these are."""
+        told = {"extractor": self.name, "weights": self.extractor.weights}
+        return {**told, "preprocessing": self.extractor.preprocessing, **self.extractor.provenance}
+
+    def _read(self, side: Side) -> Features | None:
+        try:
+            tensors = load_file(self._file(side))
+            return Features(tensors["features"], tensors.get("logits"))
+        except (OSError, KeyError, SafetensorError):
+            return None
+
+    def _write(self, side: Side) -> None:
+        whole = {"features": torch.cat([seen.features for seen in self._seen])}
+        if logits := [seen.logits for seen in self._seen if seen.logits is not None]:
+            whole["logits"] = torch.cat(logits)
+        with atomic(self._file(side)) as path:
+            save_file(whole, path)
+
+    def _file(self, side: Side) -> Path:
+        parts = [side.key, self.options.model_dump(mode="json"), self.provenance(), torch.__version__, self.device]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return cache_directory() / "features" / f"{digest[:32]}.safetensors"
+
+
+def _part(features: Features, rows: slice) -> Features:
+    return Features(features.features[rows], None if features.logits is None else features.logits[rows])
+
+
+def _looks_at_features(metric: Metric[Any]) -> bool:
+    return bool({"features", "logits"} & metric.needs)
+
+
+def _plain(value: Any) -> str | int | float:
+    return value if isinstance(value, int | float) else str(value)
+
+
+def _short(n: int) -> str:
+    return f"{n // 1000}k" if n % 1000 == 0 else str(n)

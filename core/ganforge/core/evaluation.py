@@ -1,0 +1,83 @@
+"""What judges a generator: feature extractors and metrics, and what they are given. `evaluate.py` runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ganforge.core.data import Data
+
+
+class Features(NamedTuple):
+    """What an extractor makes of images: float32 [N, dim], and [N, classes] where it is a classifier."""
+
+    features: Tensor
+    logits: Tensor | None = None
+
+
+class Extractor(nn.Module):
+    """A fixed network that turns images into features.
+
+    `weights` is the sha256 of its weights; `preprocessing` says in words what happens to pixels first, and changes
+    whenever that does; `classes` is the number of logits, 0 for none. `standard` says that published scores are of
+    just this network and preprocessing. `provenance` is what else to tell with every score.
+    """
+
+    weights: str
+    preprocessing: str
+    dim: int
+    classes: int = 0
+    standard: bool = False
+    provenance: Mapping[str, str | int | float] = {}
+
+    def embed(self, pixels: Tensor) -> Features:
+        """Features of float32 [N, C, H, W] in [0, 255]; differentiable, for losses and inversion."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Features:
+        """Features of uint8 [N, C, H, W]."""
+        features, logits = self.embed(images.float())
+        return Features(features.float(), None if logits is None else logits.float())
+
+
+class Judged(NamedTuple):
+    """A batch of one side, real or generated: what a metric's `update` gets.
+
+    Samples are uint8 [N, C, H, W] or points float32 [N, 2]; labels int64 [N] where there are classes.
+    """
+
+    samples: Tensor
+    labels: Tensor | None = None
+    features: Tensor | None = None
+    logits: Tensor | None = None
+
+
+class Scorer(Protocol):
+    """A built metric, for one side against the real one: fed batch by batch, asked once."""
+
+    def update(self, batch: Judged, real: bool) -> None:
+        """Take in a batch; `real` ones come first."""
+
+    def compute(self) -> Mapping[str, Any]:
+        """Figures by name: floats, or tensors of one element."""
+        ...
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a metric is built for: the real data, how many samples are judged, and a seed for what it draws."""
+
+    data: Data
+    samples: int
+    seed: int = 0
+    extractor: Extractor | None = None
+
+
+Sampler = Callable[[int, int], tuple[np.ndarray, np.ndarray | None]]
+"""(start, n) to samples `start` … `start + n`, uint8 [n, C, H, W] or float32 [n, 2], and their labels int64 [n]."""

@@ -1,0 +1,54 @@
+"""What metrics of features share: how many samples each side has, and the features kept of both."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ganforge.core import GanforgeError
+from ganforge.core.evaluation import Case, Judged
+
+
+def counts(case: Case) -> dict[str, int]:
+    """Samples of each side, by what errors call it: fewer real ones where the data has no more."""
+    return {"generated": case.samples, "real": min(case.samples, len(case.data))}
+
+
+def require(option: str, value: int, counts: Mapping[str, int], beyond: int = 0) -> None:
+    """See that sides have as many samples as the value of an option and `beyond` that.
+
+    Raises:
+        GanforgeError: one has fewer.
+    """
+    for side, count in counts.items():
+        if count < value + beyond:
+            raise GanforgeError(
+                f"option '{option}' of {value} needs at least {value + beyond} {side} samples, not {count}; "
+                f"try --set {option}={count - beyond}"
+            )
+
+
+class Sides:
+    """Keeps features float32 [n, dim] of both sides: the first `most` samples of each, or all."""
+
+    def __init__(self, most: int = sys.maxsize) -> None:
+        self.most = most
+        self._kept: dict[bool, list[Tensor]] = {True: [], False: []}
+
+    def update(self, batch: Judged, real: bool) -> None:
+        assert batch.features is not None
+        kept = self._kept[real]
+        room = self.most - sum(map(len, kept))
+        if room > 0:
+            kept.append(batch.features[:room])
+
+    @property
+    def real(self) -> Tensor:
+        return torch.cat(self._kept[True])
+
+    @property
+    def generated(self) -> Tensor:
+        return torch.cat(self._kept[False])

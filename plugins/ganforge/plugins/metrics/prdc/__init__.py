@@ -1,0 +1,52 @@
+"""`prdc`: precision and recall of generated samples, and their density and coverage, by balls around features.
+
+Precision and recall are those of Kynkäänniemi et al. 2019 (arXiv 1904.06991, section 2), density and coverage of Naeem
+et al. 2020 (arXiv 2002.09797, section 3), who improve on them. All change with the number of samples.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, model_validator
+
+from ganforge.core import Metric, Options, hookimpl
+
+if TYPE_CHECKING:
+    from ganforge.core.evaluation import Case
+
+
+class PrdcOptions(Options):
+    """How far a ball reaches, and of how many samples."""
+
+    k: int = Field(5, ge=1, description="a ball reaches to its k-th neighbour (2002.09797: 5; 1904.06991: 3)")
+    most: int = Field(10_000, ge=2, description="samples of each side that are looked at, the first ones")
+
+    @model_validator(mode="after")
+    def _fit(self) -> PrdcOptions:
+        if self.k >= self.most:
+            raise ValueError(f"k of {self.k} must be below most of {self.most}")
+        return self
+
+
+def build(options: PrdcOptions, case: Case) -> Any:
+    from ganforge.plugins.blocks.sides import counts, require
+    from ganforge.plugins.metrics.prdc.manifolds import Prdc
+
+    require("prdc.k", options.k, counts(case), beyond=1)
+    return Prdc(options)
+
+
+@hookimpl
+def ganforge_metrics() -> list[Metric[Any]]:
+    return [
+        Metric(
+            name="prdc",
+            summary="precision, recall, density and coverage by neighbours among the features",
+            paper="2002.09797",
+            options=PrdcOptions,
+            build=build,
+            needs=frozenset({"features"}),
+            least=2,
+        )
+    ]

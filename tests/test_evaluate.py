@@ -1,0 +1,243 @@
+"""Evaluating: who is asked how often, what is kept, how scores are called, what they tell of themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import tiny
+from command import TINY, TRAIN_TINY, done, refused
+
+from ganforge.core import ArrayData, DataSpec, GanforgeError
+from ganforge.core.card import Score
+from ganforge.core.evaluate import Asked, Reference, evaluate
+from ganforge.core.registry import Registry
+from ganforge.plugins.builtin import BUILTIN
+from ganforge.serve import load
+
+SPY = """
+from ganforge.core import FeatureExtractor, Metric, Options, hookimpl
+
+CALLS = []
+
+class Brightness(Options):
+    scale: float = 1.0
+
+def build(options, training):
+    from ganforge.core.evaluation import Extractor, Features
+
+    class Spy(Extractor):
+        weights, preprocessing, dim, standard = "of the spy", "none", 1, True
+
+        def embed(self, pixels):
+            CALLS.append(len(pixels))
+            return Features(options.scale * pixels.mean(dim=(1, 2, 3))[:, None])
+
+    return Spy()
+
+def mean(options, case):
+    class Mean:
+        def __init__(self):
+            self.real, self.made = [], []
+
+        def update(self, batch, real):
+            (self.real if real else self.made).append(batch.features)
+
+        def compute(self):
+            import torch
+            return {"gap": torch.cat(self.made).mean() - torch.cat(self.real).mean(), "n": case.samples}
+
+    return Mean()
+
+@hookimpl
+def ganforge_feature_extractors():
+    return [FeatureExtractor(name="spy", summary="", options=Brightness, build=build)]
+
+@hookimpl
+def ganforge_metrics():
+    needs = frozenset({"features"})
+    return [
+        Metric(name="gap", summary="", build=mean, needs=needs),
+        Metric(name="again", summary="", build=mean, needs=needs),
+        Metric(name="logical", summary="", build=mean, needs=frozenset({"logits"})),
+        Metric(name="labelled", summary="", build=mean, needs=frozenset({"images", "labels"})),
+        Metric(name="hungry", summary="", build=mean, needs=needs, least=30),
+        Metric(name="broken", summary="", build=lambda options, case: 1 / 0, needs=needs),
+    ]
+"""
+
+
+@pytest.fixture
+def spied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """The spy's registry, and an empty cache."""
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "spy.py"
+    file.write_text(SPY)
+    return Registry(files=[file, tiny.FILE], fallback=BUILTIN)
+
+
+def calls() -> list[int]:
+    """How many images the spy was shown each time, since it was last asked."""
+    import sys
+
+    seen = sys.modules["ganforge_plugin_spy"].CALLS
+    answer = list(seen)
+    seen.clear()
+    return answer
+
+
+def pictures(value: int, n: int = 20) -> ArrayData:
+    """Grey 4×4 pictures around one brightness, no two alike."""
+    samples = np.full((n, 1, 4, 4), value, np.uint8) + np.arange(n, dtype=np.uint8)[:, None, None, None]
+    return ArrayData(DataSpec(shape=(1, 4, 4)), samples)
+
+
+def made(start: int, n: int) -> tuple[np.ndarray, None]:
+    return np.full((n, 1, 4, 4), 130, np.uint8), None
+
+
+def scored(registry: Registry, training: ArrayData, test: ArrayData, *metrics: str, **asked: Any) -> list[Score]:
+    wanted = Asked({name: {} for name in metrics}, "spy", **{"samples": 20, "batch_size": 8, **asked})
+    return evaluate(made, Reference(training, test), wanted, registry)
+
+
+def test_each_image_is_shown_to_the_extractor_once(spied: Registry) -> None:
+    scored(spied, pictures(50), pictures(100), "gap", "again")
+    # Real ones of the test split, then the generated, then real ones as a floor, for which the first are remembered.
+    assert calls() == [8, 8, 4] * 3
+
+
+def test_values_floor_and_provenance(spied: Registry) -> None:
+    gap, n = scored(spied, pictures(50), pictures(100), "gap")
+    assert gap.name == "gap_spy@20"
+    assert gap.value == pytest.approx(130 - 109.5)
+    assert n.value == 20
+    told = gap.provenance
+    assert told["floor"] == pytest.approx(59.5 - 109.5)
+    expected = {
+        "metric": "gap",
+        "extractor": "spy",
+        "weights": "of the spy",
+        "samples": 20,
+        "real": 20,
+        "split": "test",
+    }
+    assert expected.items() <= told.items()
+    assert told["data"] == pictures(100).fingerprint
+
+
+def test_real_features_are_kept_until_anything_changes_them(spied: Registry) -> None:
+    first = scored(spied, pictures(50), pictures(100), "gap")
+    calls()
+    assert scored(spied, pictures(50), pictures(100), "gap") == first
+    assert calls() == [8, 8, 4]  # only the generated ones
+    # A cache keyed by the data set's name would return the old score here.
+    changed = scored(spied, pictures(50), pictures(120), "gap")
+    assert changed[0].value == pytest.approx(130 - 129.5)
+    calls()
+    scaled = scored(spied, pictures(50), pictures(100), "gap", extractor_options={"scale": 2.0})
+    assert scaled[0].value == pytest.approx(2 * first[0].value)
+    assert len(calls()) == 9
+    scored(spied, pictures(50), pictures(100), "gap", seed=1)
+    assert len(calls()) == 9
+
+
+def test_a_damaged_cache_is_made_again(spied: Registry, tmp_path: Path) -> None:
+    first = scored(spied, pictures(50), pictures(100), "gap")
+    for file in (tmp_path / "cache" / "features").iterdir():
+        file.write_bytes(file.read_bytes()[:10])
+    assert scored(spied, pictures(50), pictures(100), "gap") == first
+
+
+def test_a_name_without_a_number_is_of_fifty_thousand_standard_ones(spied: Registry) -> None:
+    asked = {"samples": 50_000, "batch_size": 50_000}
+    assert scored(spied, pictures(50), pictures(100), "gap", **asked)[0].name == "gap"
+    assert scored(spied, pictures(50), pictures(100), "gap", samples=5000)[0].name == "gap_spy@5k"
+
+
+@pytest.mark.parametrize(
+    ("metric", "sentence"),
+    [
+        ("modes", "metric 'modes' scores points, and the data has 4×4 grey images"),
+        ("labelled", "metric 'labelled' needs labelled data, and this has no classes"),
+        ("logical", "metric 'logical' needs a classifier, and 'spy' gives no logits"),
+        ("hungry", "metric 'hungry' needs at least 30 generated samples, not 20"),
+        ("gapp", "unknown metric 'gapp'; did you mean 'gap'?"),
+        ("broken", "metric 'broken' of plugin 'spy' .* raised in build: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_sentence(spied: Registry, metric: str, sentence: str) -> None:
+    with pytest.raises(GanforgeError, match=sentence):
+        scored(spied, pictures(50), pictures(100), metric)
+
+
+def test_too_few_real_ones_are_told_apart_from_too_few_generated(spied: Registry) -> None:
+    with pytest.raises(GanforgeError, match="metric 'hungry' needs at least 30 real samples, not 20"):
+        scored(spied, pictures(50), pictures(100), "hungry", samples=40)
+
+
+def test_a_run_and_its_file_score_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "cache"))
+    run, file = tmp_path / "run", tmp_path / "tiny.onnx"
+    done(*TRAIN_TINY, "--steps", 2, "--out", run)
+    done("export", run, "-o", file, *TINY)
+    common = ("--samples", 24, "--metrics", "fid,prdc", "--features", "random-smoke-test", *TINY)
+    of_run = json.loads(done("evaluate", run, *common, "--json").out)
+    before = load(file).sample(4, seed=1)
+    of_file = json.loads(done("evaluate", file, *common, "--json", "--write-card").out)
+    assert [score["name"] for score in of_run] == [score["name"] for score in of_file]
+    np.testing.assert_allclose([score["value"] for score in of_run], [score["value"] for score in of_file], rtol=1e-3)
+    # The file carries the scores, and gives the same pictures as before.
+    model = load(file)
+    assert [score.model_dump() for score in model.card.scores] == of_file
+    np.testing.assert_array_equal(model.sample(4, seed=1), before)
+    done("evaluate", file, *common, "--write-card")
+    assert len(load(file).card.scores) == len(of_file)
+
+
+def test_a_table_says_what_real_data_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "cache"))
+    run = tmp_path / "run"
+    done(*TRAIN_TINY, "--steps", 2, "--out", run)
+    common = ("--samples", 24, "--metrics", "fid", "--features", "random-smoke-test", *TINY)
+    lines = done("evaluate", run, *common).out.splitlines()
+    assert lines[0].split() == ["score", "value", "real", "data", "scores"]
+    assert lines[1].startswith("fid_random-smoke-test@24 ")
+    assert lines[-1] == "24 samples beside 24 real ones of the test split"
+    floors = [line.split()[-1] for line in done("evaluate", run, *common, "--no-floor").out.splitlines()]
+    assert floors[1] == lines[1].split()[1]  # the column of floors is empty
+
+
+def test_bad_input_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "cache"))
+    run = tmp_path / "run"
+    done(*TRAIN_TINY, "--steps", 2, "--out", run)
+    assert refused("evaluate", tmp_path / "none", *TINY).endswith("is not a run directory: it has no config.toml")
+    assert refused("evaluate", run, "--write-card", *TINY).startswith("--write-card writes into an exported file")
+    assert refused("evaluate", run, "--metrics", "fdi", *TINY).startswith("unknown metric 'fdi'; did you mean 'fid'")
+    assert refused("evaluate", run, "--features", "nose", *TINY).startswith("unknown extractor 'nose'")
+    assert "--split takes" in refused("evaluate", run, "--split", "all", *TINY)
+    assert "the samples are 8×8 grey images" in refused("evaluate", run, "--data", "ring", *TINY)
+    stray = refused("evaluate", run, "--metrics", "fid", "--set", "kid.subsets=3", *TINY)
+    assert stray.startswith("unknown setting 'kid' in --set; did you mean 'fid'")
+    grey = refused("evaluate", run, "--features", "inception", *TINY)
+    assert grey.startswith("extractor 'inception' takes colour pictures, not 8×8 grey images")
+    assert refused("evaluate", tmp_path / "none.onnx", *TINY).startswith("cannot read")
+
+
+def test_scores_are_written_only_where_a_card_is(tmp_path: Path) -> None:
+    from ganforge.export import write_scores
+
+    foreign = tmp_path / "foreign.onnx"
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "empty", [], [])), foreign)
+    content = foreign.read_bytes()
+    with pytest.raises(GanforgeError, match="card"):
+        write_scores(foreign, [])
+    assert foreign.read_bytes() == content
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    with pytest.raises(GanforgeError, match=r"cannot read|card"):
+        write_scores(tmp_path / "broken.onnx", [])
