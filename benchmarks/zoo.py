@@ -1,4 +1,4 @@
-"""The zoo as a page: every recipe, loss, regularizer and conditioning that is installed, from the specs themselves.
+"""The zoo as a page: everything that is installed, by kind, from the specs themselves.
 
     python benchmarks/zoo.py > docs/zoo.md
 
@@ -48,6 +48,16 @@ def page(registry: Registry) -> str:
         (
             ("architecture", "what it is", "paper", "options"),
             [[*_spec(s), _options(s)] for s in registry.all("architecture").values()],
+        ),
+        ("Metrics", "`ganforge evaluate RUN_OR_FILE --metrics NAME`, see [evaluation](evaluation.md)."),
+        (
+            ("metric", "what it says", "paper", "options"),
+            [[*_spec(s), _options(s)] for s in registry.all("metric").values()],
+        ),
+        ("Feature extractors", "`ganforge evaluate RUN_OR_FILE --features NAME`."),
+        (
+            ("extractor", "what it is", "paper", "options"),
+            [[*_spec(s), _options(s)] for s in registry.all("extractor").values()],
         ),
     ]
     lines = [INTRODUCTION]

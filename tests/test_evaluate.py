@@ -66,6 +66,7 @@ def ganforge_metrics():
         Metric(name="logical", summary="", build=mean, needs=frozenset({"logits"})),
         Metric(name="labelled", summary="", build=mean, needs=frozenset({"images", "labels"})),
         Metric(name="hungry", summary="", build=mean, needs=needs, least=30),
+        Metric(name="needy", summary="", build=mean, needs=needs, requires=("a_module_nobody_has",)),
         Metric(name="broken", summary="", build=lambda options, case: 1 / 0, needs=needs),
     ]
 """
@@ -128,6 +129,18 @@ def test_values_floor_and_provenance(spied: Registry) -> None:
     }
     assert expected.items() <= told.items()
     assert told["data"] == pictures(100).fingerprint
+
+
+def test_there_is_no_floor_of_fewer_samples(spied: Registry) -> None:
+    gap, _ = scored(spied, pictures(50, n=19), pictures(100), "gap")
+    assert "floor" not in gap.provenance
+    assert calls() == [8, 8, 4] * 2
+
+
+def test_a_module_that_is_missing_is_named(spied: Registry) -> None:
+    with pytest.raises(ModuleNotFoundError) as caught:
+        scored(spied, pictures(50), pictures(100), "needy")
+    assert caught.value.name == "a_module_nobody_has"
 
 
 def test_real_features_are_kept_until_anything_changes_them(spied: Registry) -> None:
@@ -210,6 +223,16 @@ def test_a_table_says_what_real_data_scores(tmp_path: Path, monkeypatch: pytest.
     assert lines[-1] == "24 samples beside 24 real ones of the test split"
     floors = [line.split()[-1] for line in done("evaluate", run, *common, "--no-floor").out.splitlines()]
     assert floors[1] == lines[1].split()[1]  # the column of floors is empty
+
+
+def test_the_usual_metrics_need_no_more_samples_than_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "cache"))
+    done(*TRAIN_TINY, "--steps", 2, "--out", tmp_path / "run")
+    common = (tmp_path / "run", "--features", "random-smoke-test", "--samples", 24, "--json", *TINY)
+    names = {score["provenance"]["metric"] for score in json.loads(done("evaluate", *common).out)}
+    assert names == {"fid", "prdc"}
+    sentence = refused("evaluate", *common, "--metrics", "kid")
+    assert sentence.startswith("option 'kid.subset_size' of 1000 needs at least 1000 generated samples, not 24")
 
 
 def test_bad_input_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

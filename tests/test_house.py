@@ -26,7 +26,7 @@ def test_core_knows_no_gan_by_name(registry: Registry) -> None:
     assert named == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/modes.md", "docs/plugins.md", "docs/zoo.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/evaluation.md", "docs/modes.md", "docs/plugins.md", "docs/zoo.md"])
 def test_no_page_waits_to_be_filled_in(page: str) -> None:
     text = (ROOT / page).read_text()
     assert not re.search(r"\b[A-Z]+_(TABLE|MINUTES|FIGURE)\b|begin -->\s*<!--", text)
@@ -34,7 +34,9 @@ def test_no_page_waits_to_be_filled_in(page: str) -> None:
         assert ((ROOT / page).parent / target).exists(), target
 
 
-@pytest.mark.parametrize("kind", ["recipe", "architecture", "loss", "regularizer", "conditioning"])
+@pytest.mark.parametrize(
+    "kind", ["recipe", "architecture", "loss", "regularizer", "conditioning", "metric", "extractor"]
+)
 def test_the_zoo_has_everything(registry: Registry, kind: str) -> None:
     page = (ROOT / "docs/zoo.md").read_text()
     table = page[page.index(f"\n| {kind} |") + 1 :].partition("\n\n")[0]

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 USUAL = {"images": ("kid", "fid", "prdc"), "points": ("modes",)}
 """Metrics where nobody names any."""
 
+SUBSET = 1000
+"""Samples without which the usual `kid` has no subsets."""
+
 
 def evaluate(
     source: Annotated[Path, typer.Argument(metavar="RUN_OR_FILE", help="A run directory, or an exported .onnx file.")],
@@ -38,7 +41,10 @@ def evaluate(
         ),
     ] = None,
     metrics: Annotated[
-        str | None, typer.Option(help="Names, separated by commas.", show_default="kid,fid,prdc, or modes for points")
+        str | None,
+        typer.Option(
+            help="Names, separated by commas.", show_default="kid (from 1,000 samples), fid and prdc; points: modes"
+        ),
     ] = None,
     features: Annotated[
         str | None,
@@ -85,7 +91,7 @@ def evaluate(
     options = parse_settings(settings or [])
     options_of_features = {**options.pop("features", {}), **({"weights": str(weights)} if weights else {})}
     asked = Asked(
-        metrics=_with_options(_chosen(metrics, training, registry), options),
+        metrics=_with_options(_chosen(metrics, test, samples, registry), options),
         extractor=features or ("inception" if weights else default_features(registry)),
         extractor_options=options_of_features,
         samples=samples,
@@ -149,10 +155,11 @@ def _split(name: str) -> Split:
     return cast(Split, name)
 
 
-def _chosen(metrics: str | None, data: Data, registry: Registry) -> list[str]:
-    """The metrics asked for, or the usual ones for such data."""
+def _chosen(metrics: str | None, test: Data, samples: int, registry: Registry) -> list[str]:
+    """The metrics asked for, or the usual ones for such data and so many samples."""
     if metrics is None:
-        return list(USUAL[data.spec.kind])
+        few = min(samples, len(test)) < SUBSET
+        return [name for name in USUAL[test.spec.kind] if not (few and name == "kid")]
     chosen = [name.strip() for name in metrics.split(",")]
     for name in chosen:
         registry.find("metric", name)

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ class Asked:
 class Reference:
     """A data set's two splits, and which of them generated samples are compared with.
 
-    With `floor`, real samples of the other split are judged as if they were generated: what the number of samples
-    alone costs.
+    With `floor`, real samples of the other split, if it has as many, are judged as if they were generated: what the
+    number of samples alone costs.
     """
 
     training: Data
@@ -97,7 +98,9 @@ def evaluate(
     """
     judge = Judge(reference, asked, registry, watch)
     found = judge.score(Side("generated", generated, asked.samples))
-    floors = judge.score(judge.real_side("real, as a floor", reference.other)) if reference.floor else {}
+    # With fewer samples than the generator's, what real ones score would be no measure for it.
+    comparable = reference.floor and len(reference.other) >= asked.samples
+    floors = judge.score(judge.real_side("real, of the other split", reference.other)) if comparable else {}
     scores = []
     for metric, values in found.items():
         for key, value in values.items():
@@ -183,6 +186,7 @@ class Judge:
         if "logits" in metric.needs and self.seer and not self.seer.extractor.classes:
             raise GanforgeError(f"metric '{metric.name}' needs a classifier, and '{self.seer.name}' gives no logits")
         options = parse(metric.options, self.asked.metrics[metric.name], metric.name)
+        _require(metric)
         with attributed(self.registry, "metric", metric.name, "build"):
             scorer: Scorer = metric.build(options, case)
         return scorer
@@ -206,6 +210,7 @@ class Seer:
         self.name, self.device, self.registry = asked.extractor, asked.device, registry
         spec: FeatureExtractor[Any] = registry.find("extractor", self.name)
         self.options = parse(spec.options, asked.extractor_options, "features")
+        _require(spec)
         with attributed(registry, "extractor", self.name, "build"):
             extractor: Extractor = spec.build(self.options, training)
         self.extractor = extractor.eval().requires_grad_(False).to(self.device)
@@ -254,6 +259,13 @@ class Seer:
 
 def _part(features: Features, rows: slice) -> Features:
     return Features(features.features[rows], None if features.logits is None else features.logits[rows])
+
+
+def _require(spec: Metric[Any] | FeatureExtractor[Any]) -> None:
+    """Raise ModuleNotFoundError for a module that is not installed: the command line knows what brings it."""
+    for module in spec.requires:
+        if find_spec(module) is None:
+            raise ModuleNotFoundError(f"No module named '{module}'", name=module)
 
 
 def _looks_at_features(metric: Metric[Any]) -> bool:

@@ -138,8 +138,8 @@ class FeatureExtractor(Spec[O_contra]):
     """Turns images into features (and logits) of a fixed network, for metrics.
 
     `build` gets the training split. It raises GanforgeError for images it cannot take and for weights that are missing
-    or wrong. `requires` are the modules it imports. Where nobody chose, the one of the highest `rank` whose modules
-    are installed is taken, and none of rank 0.
+    or wrong. `requires` are the modules it imports beyond those of a training. Where nobody chose, the one of the
+    highest `rank` whose modules are installed is taken, and none of rank 0.
     """
 
     build: Callable[[O_contra, Data], Extractor]
@@ -155,9 +155,11 @@ Need = Literal["features", "logits", "images", "points", "labels"]
 class Metric(Spec[O_contra]):
     """Scores generated samples against real ones.
 
-    `build` makes a new scorer for each side that is judged. `least` is the fewest samples of a side it can judge.
+    `build` makes a new scorer for each side that is judged. `least` is the fewest samples of a side it can judge,
+    `requires` the modules it imports beyond those of a training.
     """
 
     build: Callable[[O_contra, Case], Scorer]
     needs: frozenset[Need]
     least: int = 1
+    requires: tuple[str, ...] = ()

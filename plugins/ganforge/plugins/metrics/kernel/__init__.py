@@ -42,5 +42,6 @@ def ganforge_metrics() -> list[Metric[Any]]:
             build=build,
             needs=frozenset({"features"}),
             least=2,
+            requires=("torchmetrics",),
         )
     ]
