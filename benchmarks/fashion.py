@@ -55,7 +55,8 @@ CASES: dict[str, str] = {
         ("sagan", "biggan"), f"--batch-size 32 --set accumulate=1 --set architecture.width=16 {FAST} {DECAY}"
     ),
     "sngan-resnet": f"--batch-size 32 {RESIDUAL} {FAST}",
-    "projection-gan": f"--batch-size 32 {RESIDUAL} {FAST} --set generator.lr_hold=0 --set discriminator.lr_hold=0",
+    "projection-gan": f"--batch-size 32 {RESIDUAL} {FAST} --set generator.lr_hold=0 --set discriminator.lr_hold=0 "
+    "--set generator.betas=[0.5,0.999] --set discriminator.betas=[0.5,0.999]",
 }
 """Every recipe that makes pictures, with what a CPU's budget asks to change of the paper's settings."""
 
