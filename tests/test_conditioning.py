@@ -128,6 +128,18 @@ def test_conditional_batch_norm_scales_and_shifts_each_class() -> None:
     assert conditional(torch.tensor([[1.0], [5.0]])).flatten().tolist() == pytest.approx([8.0, 23.0])
 
 
+def test_conditional_batch_norm_keeps_the_precision_of_the_maps_and_its_own_of_the_scales() -> None:
+    labels = norm.Labels()
+    layer = norm.ConditionalBatchNorm(nn.BatchNorm2d(4), 3, labels)
+    maps, labels.now = torch.randn(8, 4, 5, 5, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 3
+    with torch.autocast("cpu", torch.bfloat16):
+        before = layer(maps.bfloat16())
+        assert before.dtype == torch.bfloat16
+        nn.init.constant_(layer.scale.weight, 1.003)  # which is 1 in bf16
+        assert not torch.equal(layer(maps.bfloat16()), before)
+    assert layer(maps).dtype == torch.float32
+
+
 def test_a_generator_without_batch_norm_cannot_be_conditioned_by_it() -> None:
     with pytest.raises(GanforgeError, match=r"no batch norm to condition; set it to concat"):
         norm.generator(BUILT, lambda built: nn.Linear(2, 2))

@@ -11,6 +11,7 @@ import onnx
 import pytest
 import tiny
 from command import TINY, TRAIN_TINY, done, refused
+from PIL import Image
 
 from ganforge.core import ArrayData, DataSpec, GanforgeError
 from ganforge.core.card import Score
@@ -53,6 +54,11 @@ def mean(options, case):
 
     return Mean()
 
+def endless(options, case):
+    scorer = mean(options, case)
+    scorer.compute = lambda: {"gap": float("nan")}
+    return scorer
+
 @hookimpl
 def ganforge_feature_extractors():
     return [FeatureExtractor(name="spy", summary="", options=Brightness, build=build)]
@@ -67,6 +73,7 @@ def ganforge_metrics():
         Metric(name="labelled", summary="", build=mean, needs=frozenset({"images", "labels"})),
         Metric(name="hungry", summary="", build=mean, needs=needs, least=30),
         Metric(name="needy", summary="", build=mean, needs=needs, requires=("a_module_nobody_has",)),
+        Metric(name="endless", summary="", build=endless, needs=needs),
         Metric(name="broken", summary="", build=lambda options, case: 1 / 0, needs=needs),
     ]
 """
@@ -93,7 +100,7 @@ def calls() -> list[int]:
 
 def pictures(value: int, n: int = 20) -> ArrayData:
     """Grey 4×4 pictures around one brightness, no two alike."""
-    samples = np.full((n, 1, 4, 4), value, np.uint8) + np.arange(n, dtype=np.uint8)[:, None, None, None]
+    samples = np.full((n, 1, 4, 4), value, np.uint8) + (np.arange(n) % 20).astype(np.uint8)[:, None, None, None]
     return ArrayData(DataSpec(shape=(1, 4, 4)), samples)
 
 
@@ -108,7 +115,7 @@ def scored(registry: Registry, training: ArrayData, test: ArrayData, *metrics: s
 
 def test_each_image_is_shown_to_the_extractor_once(spied: Registry) -> None:
     scored(spied, pictures(50), pictures(100), "gap", "again")
-    # Real ones of the test split, then the generated, then real ones as a floor, for which the first are remembered.
+    # Real ones of the test split, once for both sides, then the generated, then real ones of the other split.
     assert calls() == [8, 8, 4] * 3
 
 
@@ -167,8 +174,11 @@ def test_a_damaged_cache_is_made_again(spied: Registry, tmp_path: Path) -> None:
 
 
 def test_a_name_without_a_number_is_of_fifty_thousand_standard_ones(spied: Registry) -> None:
+    many = pictures(50, n=50_000)
     asked = {"samples": 50_000, "batch_size": 50_000}
-    assert scored(spied, pictures(50), pictures(100), "gap", **asked)[0].name == "gap"
+    assert scored(spied, many, many, "gap", **asked)[0].name == "gap"
+    assert scored(spied, many, many, "gap", about={"truncation": 0.5}, **asked)[0].name == "gap_spy@50k"
+    assert scored(spied, many, pictures(100), "gap", **asked)[0].name == "gap_spy@50k"  # few real ones
     assert scored(spied, pictures(50), pictures(100), "gap", samples=5000)[0].name == "gap_spy@5k"
 
 
@@ -179,6 +189,7 @@ def test_a_name_without_a_number_is_of_fifty_thousand_standard_ones(spied: Regis
         ("labelled", "metric 'labelled' needs labelled data, and this has no classes"),
         ("logical", "metric 'logical' needs a classifier, and 'spy' gives no logits"),
         ("hungry", "metric 'hungry' needs at least 30 generated samples, not 20"),
+        ("endless", "metric 'endless' gives no finite gap for these samples"),
         ("gapp", "unknown metric 'gapp'; did you mean 'gap'?"),
         ("broken", "metric 'broken' of plugin 'spy' .* raised in build: ZeroDivisionError: division by zero"),
     ],
@@ -186,6 +197,36 @@ def test_a_name_without_a_number_is_of_fifty_thousand_standard_ones(spied: Regis
 def test_what_cannot_be_scored_is_one_sentence(spied: Registry, metric: str, sentence: str) -> None:
     with pytest.raises(GanforgeError, match=sentence):
         scored(spied, pictures(50), pictures(100), metric)
+
+
+def test_labels_are_asked_for_before_anything_is_computed(spied: Registry) -> None:
+    data = ArrayData(DataSpec(shape=(1, 4, 4), classes=("a", "b")), pictures(9).samples, np.arange(20) % 2)
+    with pytest.raises(GanforgeError, match="metric 'labelled' needs a generator that takes labels"):
+        scored(spied, data, data, "labelled", "gap")
+    assert calls() == []
+
+
+def test_a_cache_that_cannot_be_written_costs_no_score(
+    spied: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "file"))
+    assert scored(spied, pictures(50), pictures(100), "gap")[0].value == pytest.approx(130 - 109.5)
+    assert "features of real samples cannot be kept" in caplog.text
+
+
+def test_data_that_is_read_again_from_files_is_not_kept(spied: Registry, tmp_path: Path) -> None:
+    class FromFiles:
+        spec, fingerprint = pictures(100).spec, "of names and times"
+
+        def __len__(self) -> int:
+            return 20
+
+        def fetch(self, indices: np.ndarray) -> tuple[np.ndarray, None]:
+            return pictures(100).samples[indices], None
+
+    scored(spied, pictures(50), FromFiles(), "gap")  # type: ignore[arg-type]
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 1  # the floor's, which lies in memory
 
 
 def test_too_few_real_ones_are_told_apart_from_too_few_generated(spied: Registry) -> None:
@@ -210,6 +251,71 @@ def test_a_run_and_its_file_score_the_same(tmp_path: Path, monkeypatch: pytest.M
     np.testing.assert_array_equal(model.sample(4, seed=1), before)
     done("evaluate", file, *common, "--write-card")
     assert len(load(file).card.scores) == len(of_file)
+    # Of another seed or truncation they are others.
+    done("evaluate", file, *common, "--write-card", "--truncation", 0.5)
+    assert len(load(file).card.scores) == 2 * len(of_file)
+
+
+def test_writing_scores_keeps_what_else_a_file_says(tmp_path: Path) -> None:
+    from ganforge.export import write_scores
+
+    run, file, link = tmp_path / "run", tmp_path / "tiny.onnx", tmp_path / "link.onnx"
+    done(*TRAIN_TINY, "--steps", 2, "--out", run)
+    done("export", run, "-o", file, *TINY)
+    model = onnx.load(file)
+    model.metadata_props.add(key="team", value="vision")
+    onnx.save(model, file)
+    link.symlink_to(file)
+    write_scores(link, [Score(name="one", value=1.0, provenance={})])
+    assert link.is_symlink()
+    assert {prop.key for prop in onnx.load(file).metadata_props} >= {"team", "ganforge.card"}
+    assert [score.name for score in load(file).card.scores] == ["one"]
+    with pytest.raises(ValueError, match="finite"):
+        Score(name="none", value=float("nan"), provenance={})
+
+
+def test_a_file_knows_the_options_of_its_data(tmp_path: Path) -> None:
+    run, file = tmp_path / "run", tmp_path / "ring.onnx"
+    common = ("--threads", 1, "--batch-size", 8, "--set", "observers=[]", "--set", "architecture.stack=plain")
+    done("train", "vanilla", "--data", "ring", "--set", "data.modes=16", "--steps", 2, *common, "--out", run)
+    done("export", run, "-o", file)
+    for source in (run, file):
+        outcome = done("evaluate", source, "--samples", 50, "--json")
+        scores = {score["name"]: score["value"] for score in json.loads(outcome.out)}
+        assert scores["modes_of@50"] == 16
+        assert "warning" not in outcome.err
+    assert "the data is not what" in done("evaluate", file, "--samples", 50, "--set", "data.modes=9").err
+
+
+def test_a_generator_of_a_folder_is_scored_on_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "cache"))
+    noise = np.random.default_rng(0)
+    for folder in ("here", "there"):
+        for i in range(60):
+            path = tmp_path / folder / f"{i}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(noise.integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
+    run, file = tmp_path / "run", tmp_path / "folder.onnx"
+    at = ("--data", tmp_path / "here", "--resolution", 8, "--set", "data.channels=1")
+    done("train", "tiny", *at, *TRAIN_TINY[4:], "--steps", 2, "--out", run)
+    done("export", run, "-o", file, *TINY)
+    common = ("--samples", 2, "--metrics", "fid", "--features", "random-smoke-test", *TINY)
+    done("evaluate", run, *common)
+    for source in (run, file):
+        done("evaluate", source, *common, "--data", tmp_path / "there")
+    assert refused("evaluate", file, *common).endswith("trained on a folder of pictures: name it with --data FOLDER")
+    assert str(tmp_path) not in load(file).card.model_dump_json()
+
+
+def test_classes_must_mean_the_same() -> None:
+    from ganforge.cli.evaluate import _check_classes
+
+    registry = Registry(fallback=BUILTIN)
+    made, real = (DataSpec(shape=(1, 8, 8), classes=names) for names in (("cat", "dog"), ("cat", "fox", "dog")))
+    _check_classes(["conditional-accuracy"], made, made, registry)
+    _check_classes(["fid"], made, real, registry)
+    with pytest.raises(GanforgeError, match="'dog' where the data has 'fox'"):
+        _check_classes(["conditional-accuracy"], made, real, registry)
 
 
 def test_a_table_says_what_real_data_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +328,7 @@ def test_a_table_says_what_real_data_scores(tmp_path: Path, monkeypatch: pytest.
     assert lines[1].startswith("fid_random-smoke-test@24 ")
     assert lines[-1] == "24 samples beside 24 real ones of the test split"
     floors = [line.split()[-1] for line in done("evaluate", run, *common, "--no-floor").out.splitlines()]
-    assert floors[1] == lines[1].split()[1]  # the column of floors is empty
+    assert floors[0] == "value"  # there is no column of floors
 
 
 def test_the_usual_metrics_need_no_more_samples_than_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,6 +353,11 @@ def test_bad_input_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "the samples are 8×8 grey images" in refused("evaluate", run, "--data", "ring", *TINY)
     stray = refused("evaluate", run, "--metrics", "fid", "--set", "kid.subsets=3", *TINY)
     assert stray.startswith("unknown setting 'kid' in --set; did you mean 'fid'")
+    assert refused("evaluate", run, "--device", "tpu", *TINY) == "--device takes auto, cpu or cuda, not 'tpu'"
+    for plain in ("kid=5", "features=classifier"):
+        assert "takes settings by name" in refused("evaluate", run, "--set", plain, *TINY)
+    mixed = refused("evaluate", run, "--features", "classifier", "--inception-weights", "x.pth", *TINY)
+    assert mixed == "--inception-weights goes with --features inception, not classifier"
     grey = refused("evaluate", run, "--features", "inception", *TINY)
     assert grey.startswith("extractor 'inception' takes colour pictures, not 8×8 grey images")
     assert refused("evaluate", tmp_path / "none.onnx", *TINY).startswith("cannot read")

@@ -139,7 +139,7 @@ def test_inception_is_torch_fidelity_s(
 def test_inception_s_weights_are_found_or_asked_for(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # what torch.hub.get_dir looks at
     with pytest.raises(GanforgeError, match=r"6726825d.pth is not there; fetch it from .* --inception-weights FILE"):
         build(registry, "inception", data())
     with pytest.raises(GanforgeError, match="takes colour pictures, not 8×8 grey images"):

@@ -73,8 +73,8 @@ def names(kind: str) -> Callable[[str], list[str]]:
     return complete
 
 
-def open_run(directory: Path) -> Run:
-    """A run to sample or export, on whatever device this machine has: a GPU's run opens without one.
+def open_run(directory: Path, device: str = "auto") -> Run:
+    """A run to sample, score or export, by default on whatever device this machine has: a GPU's run opens without one.
 
     Raises:
         GanforgeError: not a run directory, or one whose parts are not installed here.
@@ -83,4 +83,4 @@ def open_run(directory: Path) -> Run:
         raise GanforgeError(f"{directory} is a file; give the run directory it came from, or a file that ends in .onnx")
     from ganforge.core import Run
 
-    return Run.load(directory, device="auto")
+    return Run.load(directory, device=device)

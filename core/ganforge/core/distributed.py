@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
-
-# Before there is a group: imported later, as optimizers do, its functions' defaults would hold the group past `stop`.
-import torch.distributed.nn
 from torch import Tensor
+
+if dist.is_available():
+    # Before there is a group: imported later, as optimizers do, its functions' defaults would hold it past `stop`.
+    import torch.distributed.nn
 
 
 def rank() -> int:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +24,7 @@ from torch import Tensor
 
 from ganforge.core.card import Score
 from ganforge.core.config import attributed
-from ganforge.core.data import Data, Split
+from ganforge.core.data import ArrayData, Data, Split
 from ganforge.core.draw import hash64
 from ganforge.core.errors import GanforgeError
 from ganforge.core.evaluation import Case, Extractor, Features, Judged, Sampler, Scorer
@@ -31,8 +33,11 @@ from ganforge.core.options import parse
 from ganforge.core.registry import Registry
 from ganforge.core.specs import FeatureExtractor, Metric
 
+log = logging.getLogger("ganforge")
+
 PUBLISHED = 50_000
-"""Samples of published distances: with as many, and the standard extractor, a score needs no longer name."""
+"""Samples on both sides of published scores: with as many, a standard extractor and nothing else set, a score needs no
+longer name."""
 
 Watch = Callable[[str, int, int], None]
 """Told after every batch: what is judged, how many of it are, and of how many."""
@@ -40,7 +45,10 @@ Watch = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Asked:
-    """Metrics and extractor with their options, how many samples, and on which device."""
+    """Metrics and extractor with their options, how many samples, and on which device.
+
+    `about` is what to tell of the generator with every score.
+    """
 
     metrics: Mapping[str, Mapping[str, Any]]
     extractor: str | None = None
@@ -49,6 +57,7 @@ class Asked:
     seed: int = 0
     batch_size: int = 100
     device: str = "cpu"
+    about: Mapping[str, str | int | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,10 @@ class Side:
     key: str = ""
 
 
+Figures = dict[str, dict[str, float]]
+"""What metrics say of a side: by metric, then by figure."""
+
+
 def evaluate(
     generated: Sampler,
     reference: Reference,
@@ -93,18 +106,20 @@ def evaluate(
     """Score generated samples against real ones.
 
     Raises:
-        GanforgeError: a metric that does not fit the data, has too few samples or needs an extractor; a plugin's
-            own code that raises.
+        GanforgeError: a metric that does not fit the data, has too few samples, needs an extractor or labels, or gives
+            a figure that is not finite; a plugin's own code that raises.
+        ModuleNotFoundError: a metric or an extractor needs what is not installed.
     """
-    judge = Judge(reference, asked, registry, watch)
-    found = judge.score(Side("generated", generated, asked.samples))
+    judge = Judge(generated, reference, asked, registry, watch)
+    sides = [Side("generated", generated, asked.samples)]
     # With fewer samples than the generator's, what real ones score would be no measure for it.
-    comparable = reference.floor and len(reference.other) >= asked.samples
-    floors = judge.score(judge.real_side("real, of the other split", reference.other)) if comparable else {}
+    if reference.floor and len(reference.other) >= asked.samples:
+        sides.append(judge.real_side("real, of the other split", reference.other))
+    found, *floors = judge.score(sides)
     scores = []
     for metric, values in found.items():
         for key, value in values.items():
-            floor = {"floor": floors[metric][key]} if metric in floors and key in floors[metric] else {}
+            floor = {"floor": floors[0][metric][key]} if floors and key in floors[0][metric] else {}
             scores.append(Score(name=judge.name(metric, key), value=value, provenance=judge.provenance(metric) | floor))
     return scores
 
@@ -112,28 +127,28 @@ def evaluate(
 class Judge:
     """Metrics and their extractor, ready to score any number of sides against one reference."""
 
-    def __init__(self, reference: Reference, asked: Asked, registry: Registry, watch: Watch) -> None:
+    def __init__(
+        self, generated: Sampler, reference: Reference, asked: Asked, registry: Registry, watch: Watch
+    ) -> None:
         self.reference, self.asked, self.registry, self.watch = reference, asked, registry, watch
         self.specs: dict[str, Metric[Any]] = {name: registry.find("metric", name) for name in asked.metrics}
-        self._check()
+        self.options = {name: parse(spec.options, asked.metrics[name], name) for name, spec in self.specs.items()}
+        self.real = self.real_side("real", reference.data)
+        for spec in self.specs.values():
+            self._check(spec, generated)
         looks = any(map(_looks_at_features, self.specs.values()))
         self.seer = Seer(reference.training, asked, registry) if looks else None
-        self.real = self.real_side("real", reference.data)
 
-    def score(self, side: Side) -> dict[str, dict[str, float]]:
-        """What each metric says of a side, by metric and figure."""
-        case = Case(self.reference.data, side.count, self.asked.seed, self.seer.extractor if self.seer else None)
-        scorers = {name: self._build(metric, case) for name, metric in self.specs.items()}
-        for one, real in ((self.real, True), (side, False)):
-            for batch in self._batches(one):
-                for name, scorer in scorers.items():
-                    with attributed(self.registry, "metric", name, "update"):
-                        scorer.update(batch, real)
-        values: dict[str, dict[str, float]] = {}
-        for name, scorer in scorers.items():
-            with attributed(self.registry, "metric", name, "compute"):
-                values[name] = {key: float(value) for key, value in scorer.compute().items()}
-        return values
+    def score(self, sides: Sequence[Side]) -> list[Figures]:
+        """What the metrics say of each side; the real one is passed through once for all."""
+        scorers = [self._build(Case(self.reference.data, s.count, self.asked.seed, self._extractor)) for s in sides]
+        for batch in self._batches(self.real):
+            for one in scorers:
+                self._update(one, batch, real=True)
+        for one, side in zip(scorers, sides, strict=True):
+            for batch in self._batches(side):
+                self._update(one, batch, real=False)
+        return [self._compute(one) for one in scorers]
 
     def real_side(self, name: str, data: Data) -> Side:
         """Real samples in an order of the seed, as many as are judged, or all there are."""
@@ -143,53 +158,77 @@ class Judge:
         def sample(start: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
             return data.fetch(order[start : start + n])
 
-        return Side(name, sample, count, f"{data.fingerprint} {self.asked.seed} {count}")
+        # Only what lies in memory has a fingerprint of its pixels; files that are read again might have changed.
+        known = isinstance(data, ArrayData)
+        return Side(name, sample, count, f"{data.fingerprint} {self.asked.seed} {count}" if known else "")
 
     def name(self, metric: str, key: str) -> str:
         """What the score is called: its figure, the features and the number of samples."""
         n = self.asked.samples
         if self.seer is None or not _looks_at_features(self.specs[metric]):
             return f"{key}@{_short(n)}"
-        if self.seer.extractor.standard and n >= PUBLISHED:
+        plain = self.options[metric] == self.specs[metric].options() and "truncation" not in self.asked.about
+        if self.seer.extractor.standard and plain and min(n, self.real.count) >= PUBLISHED:
             return key
         return f"{key}_{self.seer.name}@{_short(n)}"
 
     def provenance(self, metric: str) -> dict[str, str | int | float]:
         """All one needs to believe a score, or to find it again."""
-        asked, spec = self.asked, self.specs[metric]
-        options = parse(spec.options, asked.metrics[metric], metric).model_dump(mode="json")
+        options = self.options[metric].model_dump(mode="json")
         return {
             "metric": metric,
             **{f"{metric}.{key}": _plain(value) for key, value in options.items()},
-            "samples": asked.samples,
+            "samples": self.asked.samples,
             "real": self.real.count,
             "split": self.reference.split,
             "data": self.reference.data.fingerprint,
-            "seed": asked.seed,
+            "seed": self.asked.seed,
+            **self.asked.about,
+            **(self.seer.provenance() if self.seer and _looks_at_features(self.specs[metric]) else {}),
             "torch": torch.__version__,
-            **(self.seer.provenance() if self.seer and _looks_at_features(spec) else {}),
         }
 
-    def _check(self) -> None:
-        spec, n = self.reference.data.spec, self.asked.samples
-        for name, metric in self.specs.items():
-            kind = "points" if "points" in metric.needs else "images"
-            if spec.kind != kind:
-                raise GanforgeError(f"metric '{name}' scores {kind}, and the data has {spec}")
-            if "labels" in metric.needs and not spec.classes:
-                raise GanforgeError(f"metric '{name}' needs labelled data, and this has no classes")
-            for side, count in (("generated", n), ("real", min(n, len(self.reference.data)))):
-                if count < metric.least:
-                    raise GanforgeError(f"metric '{name}' needs at least {metric.least} {side} samples, not {count}")
+    @property
+    def _extractor(self) -> Extractor | None:
+        return self.seer.extractor if self.seer else None
 
-    def _build(self, metric: Metric[Any], case: Case) -> Scorer:
-        if "logits" in metric.needs and self.seer and not self.seer.extractor.classes:
-            raise GanforgeError(f"metric '{metric.name}' needs a classifier, and '{self.seer.name}' gives no logits")
-        options = parse(metric.options, self.asked.metrics[metric.name], metric.name)
+    def _check(self, metric: Metric[Any], generated: Sampler) -> None:
+        """What can be refused before anything is computed."""
         _require(metric)
-        with attributed(self.registry, "metric", metric.name, "build"):
-            scorer: Scorer = metric.build(options, case)
-        return scorer
+        spec = self.reference.data.spec
+        kind = "points" if "points" in metric.needs else "images"
+        if spec.kind != kind:
+            raise GanforgeError(f"metric '{metric.name}' scores {kind}, and the data has {spec}")
+        if "labels" in metric.needs and not spec.classes:
+            raise GanforgeError(f"metric '{metric.name}' needs labelled data, and this has no classes")
+        if "labels" in metric.needs and generated(0, 1)[1] is None:
+            raise GanforgeError(f"metric '{metric.name}' needs a generator that takes labels, which this does not")
+        for side, count in (("generated", self.asked.samples), ("real", self.real.count)):
+            if count < metric.least:
+                raise GanforgeError(f"metric '{metric.name}' needs at least {metric.least} {side} samples, not {count}")
+
+    def _build(self, case: Case) -> dict[str, Scorer]:
+        scorers: dict[str, Scorer] = {}
+        for name, metric in self.specs.items():
+            if "logits" in metric.needs and case.extractor and not case.extractor.classes:
+                raise GanforgeError(f"metric '{name}' needs a classifier, and '{self.asked.extractor}' gives no logits")
+            with attributed(self.registry, "metric", name, "build"):
+                scorers[name] = metric.build(self.options[name], case)
+        return scorers
+
+    def _update(self, scorers: Mapping[str, Scorer], batch: Judged, *, real: bool) -> None:
+        for name, scorer in scorers.items():
+            with attributed(self.registry, "metric", name, "update"):
+                scorer.update(batch, real)
+
+    def _compute(self, scorers: Mapping[str, Scorer]) -> Figures:
+        values: Figures = {}
+        for name, scorer in scorers.items():
+            with attributed(self.registry, "metric", name, "compute"):
+                values[name] = {key: float(value) for key, value in scorer.compute().items()}
+            if broken := [key for key, value in values[name].items() if not math.isfinite(value)]:
+                raise GanforgeError(f"metric '{name}' gives no finite {broken[0]} for these samples")
+        return values
 
     def _batches(self, side: Side) -> Iterator[Judged]:
         for start in range(0, side.count, self.asked.batch_size):
@@ -206,23 +245,25 @@ class Seer:
 
     def __init__(self, training: Data, asked: Asked, registry: Registry) -> None:
         if asked.extractor is None:
-            raise GanforgeError("these metrics need a feature extractor; see: ganforge plugins list")
+            raise GanforgeError("these metrics need features: pip install 'ganforge[evaluate]', or --features NAME")
         self.name, self.device, self.registry = asked.extractor, asked.device, registry
         spec: FeatureExtractor[Any] = registry.find("extractor", self.name)
         self.options = parse(spec.options, asked.extractor_options, "features")
         _require(spec)
         with attributed(registry, "extractor", self.name, "build"):
             extractor: Extractor = spec.build(self.options, training)
-        self.extractor = extractor.eval().requires_grad_(False).to(self.device)
-        self._known: dict[str, Features | None] = {}
+            self.extractor = extractor.eval().requires_grad_(False).to(self.device)
+            self._told = {"weights": extractor.weights, "preprocessing": extractor.preprocessing}
+        self._known: Features | None = None
         self._seen: list[Features] = []
 
     def look(self, side: Side, start: int, images: Tensor) -> Features:
-        """Features of the samples `start` … of a side, whose images these are, on the CPU."""
-        if side.key and start == 0:
-            self._known[side.key], self._seen = self._read(side), []
-        if known := self._known.get(side.key):
-            return _part(known, slice(start, start + len(images)))
+        """Features of the samples `start` … of a side, whose images these are, on the CPU. A side is seen in order."""
+        if start == 0:
+            self._known, self._seen = self._read(side), []
+        if self._known:
+            rows = slice(start, start + len(images))
+            return Features(*(None if part is None else part[rows] for part in self._known))  # type: ignore[arg-type]
         with attributed(self.registry, "extractor", self.name, "forward"):
             features, logits = self.extractor(images)
         seen = Features(features.cpu(), None if logits is None else logits.cpu())
@@ -234,10 +275,12 @@ class Seer:
 
     def provenance(self) -> dict[str, str | int | float]:
         """Which features these are."""
-        told = {"extractor": self.name, "weights": self.extractor.weights}
-        return {**told, "preprocessing": self.extractor.preprocessing, **self.extractor.provenance}
+        options = {f"features.{key}": _plain(v) for key, v in self.options.model_dump(mode="json").items()}
+        return {"extractor": self.name, **options, **self._told, **self.extractor.provenance}
 
     def _read(self, side: Side) -> Features | None:
+        if not side.key:
+            return None
         try:
             tensors = load_file(self._file(side))
             return Features(tensors["features"], tensors.get("logits"))
@@ -245,20 +288,21 @@ class Seer:
             return None
 
     def _write(self, side: Side) -> None:
+        """Keep what was seen; where that cannot be, it will be seen again."""
         whole = {"features": torch.cat([seen.features for seen in self._seen])}
         if logits := [seen.logits for seen in self._seen if seen.logits is not None]:
             whole["logits"] = torch.cat(logits)
-        with atomic(self._file(side)) as path:
-            save_file(whole, path)
+        self._seen = []
+        try:
+            with atomic(self._file(side)) as path:
+                save_file(whole, path)
+        except (GanforgeError, SafetensorError) as error:
+            log.warning("features of real samples cannot be kept, and will be computed again: %s", error)
 
     def _file(self, side: Side) -> Path:
-        parts = [side.key, self.options.model_dump(mode="json"), self.provenance(), torch.__version__, self.device]
+        parts = [side.key, self.provenance(), torch.__version__, self.device]
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         return cache_directory() / "features" / f"{digest[:32]}.safetensors"
-
-
-def _part(features: Features, rows: slice) -> Features:
-    return Features(features.features[rows], None if features.logits is None else features.logits[rows])
 
 
 def _require(spec: Metric[Any] | FeatureExtractor[Any]) -> None:

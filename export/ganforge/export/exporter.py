@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -52,26 +54,32 @@ def export(run: Run, path: str | Path, *, network: str | None = None) -> Card:
 
 
 def write_scores(path: str | Path, scores: Sequence[Score]) -> Card:
-    """Put scores on the card of an exported file, in the place of those of the same names. The graph stays as it is.
+    """Put scores on the card of an exported file, in the place of older ones of the same. All else stays as it is.
 
     Raises:
         GanforgeError: not a file that `export` wrote, or it cannot be written.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     try:
         model = onnx.load_model(path, load_external_data=False)
     except (OSError, DecodeError) as error:
         raise GanforgeError(f"cannot read {path}: {error}") from None
     props = {prop.key: prop.value for prop in model.metadata_props}
     card = parse_card(props.get(CARD_KEY, ""), str(path))
-    known = {score.name: score for score in (*card.scores, *scores)}
+    known = {_measured(score): score for score in (*card.scores, *scores)}
     card = card.model_copy(update={"scores": tuple(known.values())})
     _write(model, card, path)
     return card
 
 
+def _measured(score: Score) -> tuple[object, ...]:
+    """What has to differ for two scores to be two."""
+    return (score.name, *(score.provenance.get(key) for key in ("data", "split", "real", "seed", "truncation")))
+
+
 def _write(model: onnx.ModelProto, card: Card, path: Path) -> None:
-    onnx.helper.set_model_props(model, {CARD_KEY: card.model_dump_json()})
+    others = {prop.key: prop.value for prop in model.metadata_props}
+    onnx.helper.set_model_props(model, {**others, CARD_KEY: card.model_dump_json()})
     with atomic(path) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
 
@@ -99,6 +107,8 @@ def _card(run: Run, name: str, wanted: Export) -> Card:
         network=name,
         data=run.data,
         dataset=config.data.name,
+        dataset_options=_shareable(config.data.values),
+        data_fingerprint=run.fingerprint,
         latent=config.latent,
         inputs=_inputs(config.latent, len(run.data.classes) if wanted.labelled else 0),
         outputs=(_IMAGES if run.data.kind == "images" else _POINTS,),
@@ -107,6 +117,12 @@ def _card(run: Run, name: str, wanted: Export) -> Card:
         config_sha256=config.digest(),
         ganforge=_own_version(),
     )
+
+
+def _shareable(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A data set's options without those that name a place on this machine."""
+    plain = {key: value for key, value in options.items() if isinstance(value, bool | int | float | str)}
+    return {key: value for key, value in plain.items() if not (isinstance(value, str) and os.sep in value)}
 
 
 def _inputs(latent: Latent, classes: int) -> tuple[Input, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 
 import torch
@@ -32,18 +31,14 @@ def require(option: str, value: int, counts: Mapping[str, int], beyond: int = 0)
 
 
 class Sides:
-    """Keeps features float32 [n, dim] of both sides: the first `most` samples of each, or all."""
+    """Keeps features float32 [n, dim] of both sides."""
 
-    def __init__(self, most: int = sys.maxsize) -> None:
-        self.most = most
+    def __init__(self) -> None:
         self._kept: dict[bool, list[Tensor]] = {True: [], False: []}
 
     def update(self, batch: Judged, real: bool) -> None:
         assert batch.features is not None
-        kept = self._kept[real]
-        room = self.most - sum(map(len, kept))
-        if room > 0:
-            kept.append(batch.features[:room])
+        self._kept[real].append(batch.features)
 
     @property
     def real(self) -> Tensor:

@@ -12,7 +12,7 @@ from ganforge.core import GanforgeError
 
 
 def read_verified(file: Path, sha256: str) -> io.BytesIO:
-    """The content of `file`, once its sha256 is known to start with `sha256`.
+    """The content of `file`, once its sha256 is known to be `sha256`.
 
     Raises:
         GanforgeError: it cannot be read, or is another file.
@@ -22,7 +22,7 @@ def read_verified(file: Path, sha256: str) -> io.BytesIO:
     except OSError as error:
         raise GanforgeError(f"cannot read the weights {file}: {error.strerror or error}") from None
     found = hashlib.sha256(content).hexdigest()
-    if not found.startswith(sha256):
+    if found != sha256:
         raise GanforgeError(f"{file} is not the weights file known: its sha256 is {found[:16]}…, not {sha256[:16]}…")
     return io.BytesIO(content)
 

@@ -61,12 +61,10 @@ class ConditionalBatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         places = (-1, *[1] * (x.dim() - 2))
+        scale, shift = (table(self.labels.now).unflatten(1, places) for table in (self.scale, self.shift))
         normalised = self.norm(x)
-        # In the maps' precision: a product with fp32 would make everything that follows fp32.
-        scale, shift = (
-            table(self.labels.now).unflatten(1, places).to(normalised.dtype) for table in (self.scale, self.shift)
-        )
-        return torch.addcmul(shift, normalised, scale)
+        # Scaled in fp32, as batch norm scales, and given on in the maps' precision.
+        return torch.addcmul(shift, normalised.float(), scale).to(normalised.dtype)
 
 
 class ConditionedNorms(Labelled):

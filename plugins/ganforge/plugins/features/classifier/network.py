@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ganforge.core import Data, GanforgeError
+from ganforge.core import ArrayData, Data, GanforgeError
 from ganforge.core.evaluation import Extractor, Features
 from ganforge.core.files import atomic, cache_directory
 from ganforge.plugins.blocks.weights import hash_weights
 from ganforge.plugins.features.classifier import ClassifierOptions
+
+log = logging.getLogger("ganforge")
 
 HELD_OUT = 10  # one training picture in ten tells the accuracy
 BATCH = 128
@@ -25,29 +28,47 @@ def build(options: ClassifierOptions, training: Data) -> Classifier:
     """The classifier of a data set, from where it is kept or trained now: a minute or two.
 
     Raises:
-        GanforgeError: the data has no classes.
+        GanforgeError: the data has no classes, or too few samples.
     """
     if not training.spec.classes:
         raise GanforgeError("extractor 'classifier' needs labelled data, and this has no classes")
-    file = _kept(options, training)
+    if len(training) < HELD_OUT:
+        raise GanforgeError(f"extractor 'classifier' needs at least {HELD_OUT} training samples, not {len(training)}")
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
         classifier = Classifier(options.width, training.spec.shape[0], len(training.spec.classes))
-        try:
-            classifier.load_state_dict(load_file(file))
-        except (OSError, SafetensorError):
+        if not _read(classifier, options, training):
+            log.warning("training the classifier of this data set, once: a minute or two")
             classifier.teach(training, options)
-            with atomic(file) as path:
-                save_file(classifier.state_dict(), path)
+            _keep(classifier, options, training)
     classifier.weights = hash_weights(classifier)
     classifier.provenance = {"classifier accuracy": round(float(classifier.accuracy), 4)}
     return classifier
 
 
-def _kept(options: ClassifierOptions, training: Data) -> Path:
+def _file(options: ClassifierOptions, training: Data) -> Path:
     """Its name hashes all that decides what the classifier learns."""
     parts = f"{training.fingerprint} {options.model_dump_json()} {torch.__version__} 1"
     return cache_directory() / "classifiers" / f"{hashlib.sha256(parts.encode()).hexdigest()[:32]}.safetensors"
+
+
+def _read(classifier: Classifier, options: ClassifierOptions, training: Data) -> bool:
+    """Whether it was there. Only data in memory has a fingerprint of its pixels."""
+    if not isinstance(training, ArrayData):
+        return False
+    try:
+        classifier.load_state_dict(load_file(_file(options, training)))
+    except (OSError, SafetensorError):
+        return False
+    return True
+
+
+def _keep(classifier: Classifier, options: ClassifierOptions, training: Data) -> None:
+    try:
+        with atomic(_file(options, training)) as path:
+            save_file(classifier.state_dict(), path)
+    except (GanforgeError, SafetensorError) as error:
+        log.warning("the classifier cannot be kept, and will be trained again: %s", error)
 
 
 class Classifier(Extractor):

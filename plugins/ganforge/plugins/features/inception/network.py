@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from ganforge.plugins.blocks.torchvision_import import import_with_torchvision
 from ganforge.plugins.blocks.weights import read_verified
 from ganforge.plugins.features.inception import InceptionOptions
 
-SHA256 = "6726825d"
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 
 
@@ -39,7 +39,7 @@ def find(download: bool) -> Path:
     Raises:
         GanforgeError: they are not, and may not be downloaded.
     """
-    folder = Path(os.environ.get("TORCH_HOME") or Path.home() / ".cache" / "torch") / "hub" / "checkpoints"
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
     file = folder / Path(URL).name
     if not file.exists() and download:
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,8 +61,11 @@ class Inception(Extractor):
     def __init__(self, file: Path, *, standard: bool) -> None:
         super().__init__()
         module = import_with_torchvision("torch_fidelity.feature_extractor_inceptionv3")
-        content = read_verified(file, SHA256)  # before anything in it is read: the file is a pickle
-        self.network = module.FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], content)
+        # torch-fidelity reads its file as a pickle that may run code: it gets one with nothing but tensors.
+        weights = torch.load(read_verified(file, SHA256), weights_only=True)
+        torch.save(weights, tensors := io.BytesIO())
+        tensors.seek(0)
+        self.network = module.FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], tensors)
         self.weights, self.standard = SHA256, standard
 
     def embed(self, pixels: Tensor) -> Features:

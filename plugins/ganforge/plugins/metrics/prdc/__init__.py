@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ganforge.core import Metric, Options, hookimpl
 
@@ -17,16 +17,9 @@ if TYPE_CHECKING:
 
 
 class PrdcOptions(Options):
-    """How far a ball reaches, and of how many samples."""
+    """How far a ball reaches."""
 
     k: int = Field(5, ge=1, description="a ball reaches to its k-th neighbour (2002.09797: 5; 1904.06991: 3)")
-    most: int = Field(10_000, ge=2, description="samples of each side that are looked at, the first ones")
-
-    @model_validator(mode="after")
-    def _fit(self) -> PrdcOptions:
-        if self.k >= self.most:
-            raise ValueError(f"k of {self.k} must be below most of {self.most}")
-        return self
 
 
 def build(options: PrdcOptions, case: Case) -> Any:
@@ -34,7 +27,7 @@ def build(options: PrdcOptions, case: Case) -> Any:
     from ganforge.plugins.metrics.prdc.manifolds import Prdc
 
     require("prdc.k", options.k, counts(case), beyond=1)
-    return Prdc(options)
+    return Prdc(options.k)
 
 
 @hookimpl

@@ -13,16 +13,16 @@ from torch import Tensor
 
 from ganforge.core.evaluation import Judged
 from ganforge.plugins.blocks.sides import Sides
-from ganforge.plugins.metrics.prdc import PrdcOptions
 
 CHUNK = 2**22  # distances computed at once: 32 MiB
+SAME = 1e-7  # of the largest norm: what products leave of the distance between equal vectors is less
 
 
 class Prdc:
     """From features [n, dim] of both sides to `precision_k5` and the others, k being what it is."""
 
-    def __init__(self, options: PrdcOptions) -> None:
-        self.k, self.sides = options.k, Sides(options.most)
+    def __init__(self, k: int) -> None:
+        self.k, self.sides = k, Sides()
 
     def update(self, batch: Judged, real: bool) -> None:
         self.sides.update(batch, real)
@@ -68,6 +68,8 @@ def radii(features: Tensor, k: int) -> Tensor:
 def distances_by_rows(first: Tensor, second: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Rows of `first`, and their Euclidean distances from all of `second`."""
     step = max(1, CHUNK // len(second))
+    same = SAME * float(torch.linalg.vector_norm(second, dim=1).max())
     for start in range(0, len(first), step):
         rows = slice(start, start + step)
-        yield rows, torch.cdist(first[rows], second, compute_mode="use_mm_for_euclid_dist")
+        distances = torch.cdist(first[rows], second, compute_mode="use_mm_for_euclid_dist")
+        yield rows, distances.masked_fill_(distances < same, 0)
