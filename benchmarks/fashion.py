@@ -1,11 +1,11 @@
 """Fashion-MNIST at 32×32: every recipe after the same CPU minutes, as a page of sample grids.
 
-    python benchmarks/fashion.py [--minutes 5.5] [--recipes dcgan biggan …] [--jobs 2] [--page docs/fashion.md]
+    python benchmarks/fashion.py [--minutes 5.5] [--recipes dcgan biggan …] [--jobs 2]
 
 A recipe's rounds are those that its CPU minutes allow on this machine, measured before it trains; the page gives
-the whole command. Conditional recipes are also scored by a classifier of real pictures. Runs go to `runs/fashion/`;
-finished ones are not trained again. The data set must be installed (Debian: `dataset-fashion-mnist`) or lie in
-$GANFORGE_DATA.
+the whole command. Conditional recipes are also scored by a classifier of real pictures. A finished recipe's picture
+and figures are kept in the page's folder, and it is not trained again until its settings change here; its run stays in
+`runs/fashion/`. The data set must be installed (Debian: `dataset-fashion-mnist`) or lie in $GANFORGE_DATA.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 from ganforge.core import Run
+from ganforge.core.files import write_text
 
 DATA = ["--data", "fashion-mnist", "--resolution", "32"]
 MACHINE = ["--precision", "bf16", "--threads", "1"]
 RUNS = Path("runs/fashion")
+KEPT = Path("docs/fashion")
+PAGE = KEPT.with_suffix(".md")
 SAMPLED = 2000
 
 SMALLER = "--batch-size 64 --set architecture.width=32"
@@ -52,34 +55,37 @@ CASES: dict[str, str] = {
     f"--set regularizers.r1.every=8 --set regularizers.r2.every=8 {rate(1e-3)}",
     "unrolled": f"--batch-size 64 --set architecture.width=16 --set recipe.steps=2 {rate(4e-4)}",
     "began": "--batch-size 16 --set architecture.width=16",
-    **dict.fromkeys(
-        ("sagan", "biggan"), f"--batch-size 32 --set accumulate=1 --set architecture.width=16 {FAST} {DECAY}"
-    ),
+    "biggan": f"--batch-size 32 --set accumulate=1 --set architecture.width=16 {FAST} {DECAY}",
+    "sagan": f"--batch-size 32 --set architecture.width=12 --set generator.lr=3e-4 --set discriminator.lr=8e-4 {DECAY}",
     "sngan-resnet": f"--batch-size 32 {RESIDUAL} {FAST}",
-    "projection-gan": f"--batch-size 32 {RESIDUAL} {FAST} --set generator.lr_hold=0 --set discriminator.lr_hold=0 "
+    "projection-gan": f"--batch-size 32 {RESIDUAL} {rate(4e-4)} --set discriminator.moves=2 "
+    "--set generator.lr_hold=0 --set discriminator.lr_hold=0 "
     "--set generator.betas=[0.5,0.999] --set discriminator.betas=[0.5,0.999]",
 }
 """Every recipe that makes pictures, with what a CPU's budget asks to change of the paper's settings."""
 
 
 def play(recipe: str, minutes: float) -> dict[str, Any]:
-    """Train a recipe for its CPU minutes, draw its grid and score it: what of that is not done yet."""
-    planned, directory = RUNS / f"{recipe}.json", RUNS / recipe
-    plan: dict[str, Any] = json.loads(planned.read_text()) if planned.exists() else {}
-    if plan.get("settings") != CASES[recipe]:
-        steps = round(minutes * 60 / seconds_per_round(recipe))
-        plan = {"settings": CASES[recipe], "steps": steps, "command": train_command(recipe, steps, directory)}
-    if "minutes" not in plan:
-        shutil.rmtree(directory, ignore_errors=True)
-        plan["minutes"] = run(plan["command"])[0] / 60
-        planned.write_text(json.dumps(plan, indent=1))
-    if "accuracy" not in plan:
-        labelled = Run.load(directory).labelled
-        layout = ["--n", "60"] if labelled else ["--n", "60", "--columns", "10"]
-        run(["ganforge", "sample", str(directory), *layout, "--seed", "1", "-o", str(RUNS / f"{recipe}.png")])
-        plan |= scores(directory) if labelled else {"accuracy": None}
-        planned.write_text(json.dumps(plan, indent=1))
-    return plan
+    """Train a recipe for its CPU minutes, draw its grid and score it; what the page tells of it."""
+    directory = RUNS / recipe
+    shutil.rmtree(directory, ignore_errors=True)
+    steps = round(minutes * 60 / seconds_per_round(recipe))
+    command = train_command(recipe, steps, directory)
+    result: dict[str, Any] = {"settings": CASES[recipe], "steps": steps, "command": command}
+    result["minutes"] = run(command)[0] / 60
+    labelled = Run.load(directory).labelled
+    layout = ["--n", "60"] if labelled else ["--n", "60", "--columns", "10"]
+    run(["ganforge", "sample", str(directory), *layout, "--seed", "1", "-o", str(KEPT / f"{recipe}.png")])
+    result |= scores(directory) if labelled else {}
+    write_text(KEPT / f"{recipe}.json", json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def kept() -> dict[str, dict[str, Any]]:
+    """The results there are for the settings above, in their order."""
+    files = {recipe: KEPT / f"{recipe}.json" for recipe in CASES}
+    found = {recipe: json.loads(file.read_text()) for recipe, file in files.items() if file.exists()}
+    return {recipe: result for recipe, result in found.items() if result["settings"] == CASES[recipe]}
 
 
 def train_command(recipe: str, steps: int, directory: Path) -> list[str]:
@@ -111,23 +117,20 @@ def scores(directory: Path) -> dict[str, float]:
     return {"accuracy": score["value"], "judge": score["provenance"]["classifier accuracy"]}
 
 
-def page(results: dict[str, dict[str, Any]], minutes: float, path: Path) -> str:
-    """The Markdown page; its pictures lie in a folder of the page's name."""
-    folder = path.with_suffix("")
-    folder.mkdir(parents=True, exist_ok=True)
+def page(results: dict[str, dict[str, Any]], minutes: float) -> str:
+    """The Markdown page of results; their pictures lie in a folder of its name."""
+    judge = max((result["judge"] for result in results.values() if "judge" in result), default=0)
     lines = [
         "# Fashion-MNIST at 32×32",
         "",
-        f"Each recipe after about {minutes:g} CPU minutes (one core, bf16), as `python benchmarks/fashion.py --page "
-        "docs/fashion.md` made this page: the paper's settings but for what the command beside the picture says. "
-        f"Recipes that take labels have a row for each class; of {SAMPLED:,} of their samples, the metric "
-        "`conditional-accuracy` tells how many show the class that was asked for, to a classifier that gets "
-        f"{max(result.get('judge', 0) for result in results.values()):.1%} of held-out real pictures right.",
+        f"Each recipe after about {minutes:g} CPU minutes (one core, bf16), as `python benchmarks/fashion.py` made this "
+        "page: the paper's settings but for what the command beside the picture says. Recipes that take labels have a "
+        f"row for each class; of {SAMPLED:,} of their samples, the metric `conditional-accuracy` tells how many show the "
+        f"class that was asked for. The classifier gets {judge:.1%} of held-out real pictures right.",
         "",
     ]
     for recipe, result in results.items():
-        shutil.copyfile(RUNS / f"{recipe}.png", folder / f"{recipe}.png")
-        said = "" if result["accuracy"] is None else f", {result['accuracy']:.1%} of the samples show their class"
+        said = f", {result['accuracy']:.1%} of the samples show their class" if "accuracy" in result else ""
         lines += [
             f"## {recipe}",
             "",
@@ -135,7 +138,7 @@ def page(results: dict[str, dict[str, Any]], minutes: float, path: Path) -> str:
             "",
             f"    {shlex.join(result['command'])}",
             "",
-            f"![Fashion-MNIST garments by {recipe}]({folder.name}/{recipe}.png)",
+            f"![Fashion-MNIST garments by {recipe}]({KEPT.name}/{recipe}.png)",
             "",
         ]
     if missing := [recipe for recipe in CASES if recipe not in results]:
@@ -148,17 +151,17 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.5)
     parser.add_argument("--recipes", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--page", type=Path)
     options = parser.parse_args()
-    RUNS.mkdir(parents=True, exist_ok=True)
-    results: dict[str, dict[str, Any]] = {}
+    KEPT.mkdir(parents=True, exist_ok=True)
+    due = [recipe for recipe in options.recipes if recipe not in kept()]
+    print(f"{len(due)} to train", flush=True)
     with ProcessPoolExecutor(options.jobs) as pool:
-        waiting = {recipe: pool.submit(play, recipe, options.minutes) for recipe in options.recipes}
-        for recipe, result in waiting.items():
-            results[recipe] = result.result()
-            print(f"{recipe}: {results[recipe]['steps']} rounds, accuracy {results[recipe]['accuracy']}", flush=True)
-    if options.page:
-        options.page.write_text(page(results, options.minutes, options.page), encoding="utf-8")
+        waiting = {pool.submit(play, recipe, options.minutes): recipe for recipe in due}
+        for future in as_completed(waiting):
+            result = future.result()
+            print(f"{waiting[future]}: {result['steps']} rounds, accuracy {result.get('accuracy')}", flush=True)
+            write_text(PAGE, page(kept(), options.minutes))
+    write_text(PAGE, page(kept(), options.minutes))
 
 
 if __name__ == "__main__":
