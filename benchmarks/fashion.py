@@ -123,10 +123,10 @@ def page(results: dict[str, dict[str, Any]], minutes: float) -> str:
     lines = [
         "# Fashion-MNIST at 32×32",
         "",
-        f"Each recipe after about {minutes:g} CPU minutes (one core, bf16), as `python benchmarks/fashion.py` made this "
-        "page: the paper's settings but for what the command beside the picture says. Recipes that take labels have a "
-        f"row for each class; of {SAMPLED:,} of their samples, the metric `conditional-accuracy` tells how many show the "
-        f"class that was asked for. The classifier gets {judge:.1%} of held-out real pictures right.",
+        f"Each recipe after about {minutes:g} CPU minutes (one core, bf16), as `python benchmarks/fashion.py` made "
+        "this page: the paper's settings but for what the command beside the picture says. Recipes that take labels "
+        f"have a row for each class; of {SAMPLED:,} of their samples, the metric `conditional-accuracy` tells how many "
+        f"show the class that was asked for. Its classifier gets {judge:.1%} of held-out real pictures right.",
         "",
     ]
     for recipe, result in results.items():
