@@ -44,7 +44,8 @@ def rate(lr: float) -> str:
 
 FAST = f"--set discriminator.moves=1 {rate(4e-4)}"
 CASES: dict[str, str] = {
-    **dict.fromkeys(("vanilla", "cgan"), ""),
+    "vanilla": "",
+    "cgan": f"--set generator.optimizer=adam --set discriminator.optimizer=adam {rate(2e-4)}",
     **dict.fromkeys(("dcgan", "lsgan", "sngan", "dragan", "fgan", "relativistic", "relativistic-average"), SMALLER),
     **dict.fromkeys(("gman", "pacgan", "infogan", "sgan", "ebgan", "ebgan-pt"), SMALLER),
     **dict.fromkeys(("cdcgan", "acgan"), f"{SMALLER} {DECAY}"),

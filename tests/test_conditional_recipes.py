@@ -38,6 +38,19 @@ def test_cgan_has_the_layers_of_section_4_1() -> None:
     assert {layer.p for net in (generator, discriminator) for layer in net.modules() if isinstance(layer, nn.Dropout)}
 
 
+def test_cgan_sees_and_makes_images_between_0_and_1() -> None:
+    generator, discriminator = build(CganOptions(dropout=0), MNIST)
+    z, black, label = torch.randn(1, 100), torch.full((1, 1, 28, 28), -1.0), torch.tensor([3])
+    hidden = generator.hidden(generator.inputs(z, label))
+    pixels = generator.output(hidden).sigmoid().unflatten(1, (1, 28, 28))
+    torch.testing.assert_close(generator(z, label).images, 2 * pixels - 1)
+    # A black picture is zeros: D's first layer over it says its bias alone.
+    seen: list[torch.Tensor] = []
+    discriminator.inputs.over_input.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    discriminator(black, label)
+    assert torch.equal(seen[0], torch.zeros(1, 784))
+
+
 def test_maxout_is_the_largest_of_a_units_pieces() -> None:
     layer = Maxout(1, 2, 3)
     layer.linear.weight.data = torch.tensor([[1.0], [-1.0], [0.0], [2.0], [3.0], [-4.0]])

@@ -1,7 +1,7 @@
 """The networks of Mirza and Osindero (arXiv 1411.1784, section 4.1): z (or x) and y meet in a joint hidden layer.
 
-Where the labels are not theirs to take, they are built without y's layer. G ends in tanh for our range [-1, 1], in
-place of the paper's sigmoid on [0, 1].
+Where the labels are not theirs to take, they are built without y's layer. Inside, images are in [0, 1] as in the paper,
+whose learning rate of 0.1 diverges on [-1, 1].
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Joint(nn.Module):
 
 
 class Generator(nn.Module):
-    """z [N, latent] → 200 and y → 1000 ReLU units → 1200 → samples [N, *shape]; images through tanh."""
+    """z [N, latent] → 200 and y → 1000 ReLU units → 1200 → samples [N, *shape]; images through a sigmoid."""
 
     def __init__(self, options: CganOptions, built: Built) -> None:
         super().__init__()
@@ -48,10 +48,13 @@ class Generator(nn.Module):
         self.inputs = Joint(relu(built.latent.width, options.latent_units, drop), over_label, classes)
         self.hidden = relu(options.latent_units + label_units, options.generator_joint_units, drop)
         self.output = nn.Linear(options.generator_joint_units, math.prod(self.shape))
-        self.squash = nn.Tanh() if built.data.kind == "images" else nn.Identity()
+        self.images = built.data.kind == "images"
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Generated:
-        return Generated(self.squash(self.output(self.hidden(self.inputs(z, labels)))).unflatten(1, self.shape))
+        flat: Tensor = self.output(self.hidden(self.inputs(z, labels)))
+        if self.images:
+            flat = 2 * flat.sigmoid() - 1
+        return Generated(flat.unflatten(1, self.shape))
 
 
 class Discriminator(nn.Module):
@@ -65,8 +68,11 @@ class Discriminator(nn.Module):
         self.inputs = Joint(maxout(values, options.sample_units, 5, drop), over_label, classes)
         self.hidden = maxout(options.sample_units + label_units, options.joint_units, 4, drop)
         self.output = nn.Linear(options.joint_units, 1)
+        self.images = built.data.kind == "images"
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Critique:
+        if self.images:
+            x = (x + 1) / 2
         features = self.hidden(self.inputs(x.flatten(1), labels))
         return Critique(self.output(features).flatten(), features)
 
