@@ -16,9 +16,9 @@ from ganforge.core.draw import hash64
 from ganforge.core.evaluation import Case, Extractor, Judged, Scorer
 from ganforge.core.options import parse
 from ganforge.core.registry import Registry
+from ganforge.plugins.blocks import distances
 from ganforge.plugins.blocks.torchvision_import import import_with_torchvision
 from ganforge.plugins.metrics.frechet.distance import Moments, frechet
-from ganforge.plugins.metrics.prdc import manifolds
 
 NAMES = ["fid", "kid", "inception-score", "prdc"]
 SMALL: dict[str, dict[str, Any]] = {"kid": {"subsets": 3, "subset_size": 20}, "inception-score": {"splits": 4}}
@@ -302,13 +302,13 @@ def reference_prdc(real: Tensor, generated: Tensor, k: int) -> Mapping[str, floa
     return {f"{name}_k{k}": float(value) for name, value in found.items()}
 
 
-@pytest.mark.parametrize(("k", "chunk"), [(1, 1), (3, 80), (5, 700), (10, manifolds.CHUNK)])
+@pytest.mark.parametrize(("k", "chunk"), [(1, 1), (3, 80), (5, 700), (10, distances.CHUNK)])
 @pytest.mark.parametrize(("n", "m", "dim"), [(120, 90, 3), (90, 120, 16), (200, 200, 64), (13, 12, 2)])
 def test_prdc_agrees_with_the_package(
     score: Score, n: int, m: int, dim: int, k: int, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, generated = sides(n, m, dim)
-    monkeypatch.setattr(manifolds, "CHUNK", chunk)
+    monkeypatch.setattr(distances, "CHUNK", chunk)
     assert score("prdc", real, generated, k=k) == pytest.approx(reference_prdc(real, generated, k), rel=1e-14, abs=0)
 
 
@@ -321,7 +321,7 @@ def test_prdc_never_holds_all_distances(score: Score, monkeypatch: pytest.Monkey
         return cdist(first, second, **settings)
 
     monkeypatch.setattr(torch, "cdist", watched)
-    monkeypatch.setattr(manifolds, "CHUNK", 1000)
+    monkeypatch.setattr(distances, "CHUNK", 1000)
     score("prdc", *sides(300, 200, 4))
     assert max(held) <= 1000
     assert sum(held) == 300**2 + 200**2 + 300 * 200

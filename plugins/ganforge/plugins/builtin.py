@@ -51,6 +51,8 @@ BUILTIN = {
     "kernel": "ganforge.plugins.metrics.kernel",
     "inception-score": "ganforge.plugins.metrics.inception_score",
     "prdc": "ganforge.plugins.metrics.prdc",
+    "authenticity": "ganforge.plugins.metrics.authenticity",
+    "ms-ssim": "ganforge.plugins.metrics.ms_ssim",
     "conditional-accuracy": "ganforge.plugins.metrics.conditional_accuracy",
     "efficientnet": "ganforge.plugins.features.efficientnet",
     "inception": "ganforge.plugins.features.inception",
