@@ -17,7 +17,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,evaluate,inception,gpu,test]'
 	@touch $@
 
-demo: $(VENV)/installed  ## train, export, prove and sample a DCGAN on real digits: about two minutes
+demo: $(VENV)/installed  ## train, export, prove, sample and score a DCGAN on real digits: about two minutes
 	@BIN=$(BIN) DEMO=$(DEMO) sh examples/demo.sh
 
 test: $(VENV)/installed  ## all tests but those marked slow
