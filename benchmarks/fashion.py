@@ -50,9 +50,10 @@ FAST = f"--set discriminator.moves=1 {rate(4e-4)}"
 CASES: dict[str, str] = {
     "vanilla": "",
     "cgan": f"--set generator.optimizer=adam --set discriminator.optimizer=adam {rate(2e-4)}",
-    **dict.fromkeys(("dcgan", "lsgan", "sngan", "dragan", "fgan", "relativistic", "relativistic-average"), SMALLER),
+    **dict.fromkeys(("dcgan", "lsgan", "sngan", "dragan", "relativistic", "relativistic-average"), SMALLER),
     **dict.fromkeys(("gman", "pacgan", "infogan", "sgan", "ebgan", "ebgan-pt"), SMALLER),
     **dict.fromkeys(("cdcgan", "acgan"), f"{SMALLER} {DECAY}"),
+    "fgan": f"{SMALLER} {rate(1e-4)} {DECAY}",
     "wgan": f"{SMALLER} {rate(2e-4)}",
     "wgan-gp": f"{SMALLER} --set discriminator.moves=2 {rate(3e-4)}",
     "geometric-gan": f"{SMALLER} --set generator.moves=1",
