@@ -58,7 +58,7 @@ CASES: dict[str, str] = {
     "wgan": f"{SMALLER} {rate(2e-4)}",
     "wgan-gp": f"{SMALLER} --set discriminator.moves=2 {rate(3e-4)}",
     "geometric-gan": f"{SMALLER} --set generator.moves=1",
-    "r3gan": f"{SMALLER} --set architecture.name=dcgan --set architecture.discriminator_norm=none "
+    "r3gan": f"--set architecture.name=dcgan {SMALLER} --set architecture.discriminator_norm=none "
     f"--set regularizers.r1.every=8 --set regularizers.r2.every=8 {rate(5e-4)}",
     "unrolled": f"--batch-size 64 --set architecture.width=16 --set recipe.steps=2 {rate(4e-4)}",
     "began": "--batch-size 16 --set architecture.width=16",
