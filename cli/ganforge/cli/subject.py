@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganforge.cli.common import installed
-from ganforge.core.config import DataConfig, load_data
+from ganforge.cli.common import installed, open_run
+from ganforge.core.config import DataConfig, load_data, names_folder
 from ganforge.core.data import Data, DataSpec
 from ganforge.core.errors import GanforgeError
 from ganforge.core.options import parse
@@ -69,8 +69,6 @@ def _of_file(source: Path, seed: int, truncation: float | None, device: str) -> 
 
 
 def _of_run(source: Path, seed: int, truncation: float | None, device: str) -> Subject:
-    from ganforge.cli.common import open_run
-
     run = open_run(source, device)
     labelled = run.labelled  # loads the checkpoint, and with it the round
 
@@ -124,7 +122,7 @@ def _data_values(subject: Subject, name: str | None, registry: Registry) -> dict
             raise GanforgeError("the generator was trained on a folder of pictures: name it with --data FOLDER")
         return trained_on
     size = {"resolution": subject.data.shape[-1]} if subject.data.kind == "images" else {}
-    if name not in registry.all("dataset") and ("/" in name or Path(name).is_dir()):
+    if names_folder(name, registry):
         options = trained_on if trained_on["name"] == "folder" else {}
         folder = {"name": "folder", "path": str(Path(name).absolute()), "channels": subject.data.shape[0]}
         return {**options, **size, **folder}

@@ -317,10 +317,16 @@ def attributed(registry: Registry, kind: str, name: str, doing: str) -> Iterator
         raise GanforgeError(f"{kind} '{name}' of {owner} raised in {doing}: {type(error).__name__}: {error}") from error
 
 
+def names_folder(name: str, registry: Registry) -> bool:
+    """Whether what `--data` was given is a folder of pictures, and no data set's name."""
+    known = not name or name in registry.all("dataset")
+    return not known and ("/" in name or os.sep in name or Path(name).is_dir())
+
+
 def _data_request(values: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
     """`--data` takes a data set's name or a folder of pictures."""
     name = str(values["name"])
-    if not name or name in registry.all("dataset") or not ("/" in name or os.sep in name or Path(name).is_dir()):
+    if not names_folder(name, registry):
         spec = registry.find("dataset", name)
         known = [*DataConfig.model_fields, *spec.options.model_fields]
         if wrong := [key for key in values if key not in known]:
