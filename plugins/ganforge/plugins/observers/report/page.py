@@ -41,6 +41,7 @@ def render(info: RunInfo, until: int, status: str) -> str:
     skeleton = Template(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
     title = f"{info.config.recipe.name} on {_data_name(info.config)}"
     return skeleton.substitute(
+        style=style(),
         title=escape(title),
         status=escape(status),
         state=escape(status.partition(":")[0]),
@@ -54,6 +55,11 @@ def render(info: RunInfo, until: int, status: str) -> str:
         commands="".join(_commands(info, status)),
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
     )
+
+
+def style() -> str:
+    """The look that ganforge's pages share, as CSS."""
+    return Path(__file__).with_name("style.css").read_text(encoding="utf-8")
 
 
 def _data_name(config: Config) -> str:
