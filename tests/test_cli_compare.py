@@ -6,17 +6,19 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
-from command import TINY, Outcome, done, ganforge, refused, start, wait_for
+from command import ROOT, TINY, Outcome, done, ganforge, refused, start, wait_for
 from observed import picture
 from test_observers_report import HOSTILE, Page
 
-from ganforge.cli.compare import commands, markdown, page, playing
+from ganforge.cli.compare import commands, markdown, page, playing, running
 from ganforge.cli.compare.advice import Advice, Candidate, advise
 from ganforge.cli.compare.asked import LEADS, Lead, Machine, choose_scoring, parse_budget
 from ganforge.cli.compare.playing import Comparison
@@ -25,13 +27,14 @@ from ganforge.cli.compare.results import Point, Spread, Standing, Trained, Verdi
 from ganforge.cli.compare.rows import Common, Entry, Row, check, gather, parse_row
 from ganforge.cli.compare.writing import write
 from ganforge.core.card import Score
-from ganforge.core.errors import GanforgeError
+from ganforge.core.errors import GanforgeError, Interrupted
+from ganforge.core.files import locked
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN
 
 SMALL = (
     *("--data", "ring", "--set", "data.samples=200", "--set", "samples=4", "--set", "observers=[]", *TINY),
-    *("--samples", "50", "--budget", "1s", "--device", "cpu"),
+    *("--samples", "50", "--budget", "0.5s", "--device", "cpu"),
 )
 PER_ROUND = 0.01
 
@@ -42,10 +45,16 @@ class Here:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.commands: list[list[str]] = []
         self.answers: dict[str, Ran] = {"diagnose": Ran(0, 1, 1, json.dumps({"alarms": []}))}
-        monkeypatch.setattr(Processes, "run", lambda _, *arguments: self.run(*arguments))
+        self.interrupts = ""
+        monkeypatch.setattr(commands, "POINTS", 2)  # each is a checkpoint, which waits for the disk
+        monkeypatch.setattr(Processes, "run", lambda processes, *arguments: self.run(processes, *arguments))
 
-    def run(self, arguments: list[str], log: Path, limit: float = math.inf) -> Ran:
+    def run(self, processes: Processes, arguments: list[str], log: Path, limit: float = math.inf) -> Ran:
         self.commands.append(list(arguments))
+        if arguments[0] == self.interrupts:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert processes.stopped.wait(60)
+            raise Interrupted("stopped")
         if arguments[0] in self.answers:
             return self.answers[arguments[0]]
         outcome = ganforge(*arguments, *TINY)
@@ -176,6 +185,24 @@ def test_budgets(text: str, seconds: float) -> None:
     assert parse_budget(text) == seconds
 
 
+def test_the_commands_of_the_docs_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/compare.md")]
+    asked: list[Comparison] = []
+
+    def run(comparison: Comparison) -> None:
+        asked.append(comparison)
+        raise Interrupted("everything was checked")
+
+    monkeypatch.setattr(running, "run", run)
+    monkeypatch.chdir(tmp_path)
+    (file,) = re.findall(r"```toml\n(# rows.toml\n.*?)```", pages[1], re.DOTALL)
+    Path("rows.toml").write_text(file)
+    lines = [line for page in pages for line in page.splitlines() if line.startswith("ganforge compare ")]
+    for line in lines:
+        assert ganforge(*shlex.split(line)[1:]).err == "everything was checked\n"
+    assert [len(comparison.entries) for comparison in asked] == [3, 3, 3, 3, 2, 2]
+
+
 # Training.
 
 
@@ -193,7 +220,7 @@ def test_each_row_is_trained_once_with_every_seed_and_again_only_where_it_change
     assert record["missing"] == ""
     assert {row["name"] for row in record["rows"]} == {"tiny", "tiny:batch_size=8"}
     for row in record["rows"]:
-        assert [one["rounds"] for one in row["trainings"]] == [100, 100]  # a second, at a hundredth for each
+        assert [one["rounds"] for one in row["trainings"]] == [50, 50]  # half a second, at a hundredth for each
         assert {"modes", "high_quality", "reverse_kl"} <= row["figures"].keys()
         assert all((out / row["files"] / one["picture"]).is_file() for one in row["trainings"])
 
@@ -203,14 +230,20 @@ def test_each_row_is_trained_once_with_every_seed_and_again_only_where_it_change
     assert here.trained() == ["tiny batch_size=16"] * 2
     compare(out, "tiny", "--samples", 40, seeds=1)
     assert here.trained() == ["tiny"]
-    (out / "rows" / "tiny" / "seed-0.json").write_text('{"digest": ')
-    compare(out, "tiny", "--samples", 40, seeds=1)
-    assert here.trained() == ["tiny"]
+
+
+def test_a_damaged_result_is_made_again_from_its_run(here: Here, tmp_path: Path) -> None:
+    compare(tmp_path / "out", "tiny", seeds=1)
+    file = tmp_path / "out" / "rows" / "tiny" / "seed-0.json"
+    whole = file.read_text()
+    file.write_text(whole[:200])
+    here.commands = []
+    compare(tmp_path / "out", "tiny", seeds=1)
+    assert [command[0] for command in here.commands] == ["resume", "diagnose", "evaluate", "sample"]
+    assert json.loads(file.read_text())["scores"] == json.loads(whole)["scores"]
 
 
 def test_the_commands_it_tells_make_the_same_run_and_scores(here: Here, tmp_path: Path, monkeypatch: Any) -> None:
-    import shlex
-
     out = tmp_path / "out"
     compare(out, "tiny", seeds=1)
     (trained,) = json.loads((out / "compare.json").read_text())["rows"][0]["trainings"]
@@ -253,35 +286,51 @@ def test_what_a_second_try_may_mend_is_tried_again(here: Here, tmp_path: Path) -
     assert [command[0] for command in here.commands] == ["resume", "diagnose", "evaluate", "sample"]
 
 
-def test_a_stopped_and_a_killed_comparison_go_on(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out, arguments = tmp_path / "out", (*SMALL, "--budget", "40s", "--seeds", 1, "tiny")
-    with monkeypatch.context() as patch:
-        # The rounds are measured here, quickly; the training is not begun.
-        patch.setattr(playing, "train", lambda *_: (_ for _ in ()).throw(playing.RowFailed("not now")))
-        done("compare", *arguments, "--out", out)
-    run = out / "runs" / "tiny-seed-0"
+def test_ctrl_c_says_how_to_go_on(here: Here, tmp_path: Path) -> None:
+    here.interrupts = "evaluate"
+    outcome = ganforge("compare", *SMALL, "--out", tmp_path / "out", "tiny")
+    assert outcome.code == 130
+    assert outcome.err.splitlines()[-1] == f"stopped; the same command goes on with {tmp_path / 'out'}"
+    here.interrupts, here.commands = "", []
+    compare(tmp_path / "out", "tiny", seeds=1)
+    assert [command[0] for command in here.commands] == ["resume", "diagnose", "evaluate", "sample"]
 
+
+def test_a_killed_comparison_goes_on_where_its_training_was(here: Here, tmp_path: Path) -> None:
+    out, arguments = tmp_path / "out", (*SMALL, "--budget", "30s", "tiny")
+    here.interrupts = "train"
+    with pytest.MonkeyPatch.context() as patch:  # measured here, where that is quick
+        patch.setattr(playing, "seconds_per_round", lambda *_: PER_ROUND)
+        assert ganforge("compare", *arguments, "--out", out).code == 130
+    run = out / "runs" / "tiny-seed-0"
     process = start("compare", *arguments, "--out", out)
     wait_for(lambda: list((run / "checkpoints").glob("step-*")), process)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert err.splitlines()[-1] == f"stopped; the same command goes on with {out}"
-    stopped = sorted((run / "checkpoints").iterdir())[-1].name
-
-    process = start("compare", *arguments, "--out", out)
-    wait_for(lambda: sorted((run / "checkpoints").iterdir())[-1].name > stopped, process)
     (child,) = children(process.pid)
     process.kill()
     os.kill(child, signal.SIGKILL)
     process.communicate(timeout=120)
     assert not (out / "rows" / "tiny" / "seed-0.json").exists()
 
-    here.commands = []
+    here.interrupts, here.commands = "", []
     done("compare", *arguments, "--out", out)
     assert here.commands[0] == ["resume", str(run)]
     (trained,) = json.loads((out / "compare.json").read_text())["rows"][0]["trainings"]
-    assert trained["rounds"] == 4000
+    assert trained["rounds"] == 3000
+
+
+def test_an_orphans_training_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(playing, "LOOK_AGAIN", 0.01)
+    told: list[str] = []
+    with ExitStack() as orphan:
+        orphan.enter_context(locked(tmp_path))
+
+        def tell(what: str) -> None:
+            told.append(what)
+            orphan.close()
+
+        playing._wait_for_orphan(tmp_path, Processes((), 1), tell)
+    assert len(told) == 1
+    assert "left in" in told[0]
 
 
 def children(pid: int) -> list[int]:
@@ -479,10 +528,10 @@ def test_the_page_has_the_table_the_curves_and_the_commands(tmp_path: Path, smal
     assert "7 rows on 1,200 8×8 grey images, 10 CPU minutes for each training, 1 seed, 1,200 samples judged" in text
     assert "Take row 0: its KID of 0.1 ± 0.01 is the lowest; the next is row 1 with 1.1 ± 0.01. Recall 0.5;" in text
     headings = [data for inside, data in html.texts if inside == "th"][:8]
-    assert headings == ["row", "KID", "recall", "rounds", "CPU minutes", "images/s", "parameters", "verdict"]
+    assert headings == ["row", "verdict", "KID", "recall", "rounds", "CPU minutes", "images/s", "parameters"]
     assert [data for inside, data in html.texts if inside == "th"][8:10] == ["real data", "row 0"]
     assert len(html.all("svg")) == 2
-    assert "places 1 to 6" in text
+    assert "KID, places from 7" in text
     assert "ganforge train tiny --out 'a b'" in text
     assert "It came" not in text
 
@@ -491,9 +540,9 @@ def test_the_markdown_links_the_pictures(tmp_path: Path, small: Registry) -> Non
     comparison = comparison_of(tmp_path, small, "a|b", "c")
     write(comparison, results(comparison))
     text = (tmp_path / "compare.md").read_text(encoding="utf-8")
-    assert "| row | KID | recall | rounds | CPU minutes | images/s | parameters | verdict |" in text
-    assert "| real data | 0.001 |" in text
-    assert "| `a\\|b` | 0.1 ± 0.01 | 0.5 | 1,000 | 9.5 | 100 |" in text
+    assert "| row | verdict | KID | recall | rounds | CPU minutes | images/s | parameters |" in text
+    assert "| real data |  | 0.001 |" in text
+    assert "| `a\\|b` | suspicious | 0.1 ± 0.01 | 0.5 | 1,000 | 9.5 | 100 |" in text
     for line in text.splitlines():
         if line.startswith("!["):
             assert (tmp_path / line.partition("](")[2].rstrip(")")).is_file()

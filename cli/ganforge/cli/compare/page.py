@@ -22,9 +22,6 @@ from ganforge.plugins.observers.run_files import open_picture
 SIDE = 640
 """Pixels of a picture in the page, at most."""
 
-GOOD = {"healthy": "finished"}
-"""The state that a verdict is coloured as; others are bad."""
-
 
 def render(
     comparison: Comparison, standings: Sequence[Standing], advice: Advice, about: Sequence[tuple[str, str]]
@@ -57,34 +54,36 @@ def _paragraph(text: str) -> str:
 
 def _table_row(cells: Sequence[str], advice: Advice) -> str:
     first, *rest = cells
+    told = "".join(_cell(text) for text in rest)
     kind = "real" if first == table.REAL else "taken" if first == advice.take else "row"
-    return (
-        f'<tr class="{kind}"><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(c)}</td>" for c in rest)}</tr>'
-    )
+    return f'<tr class="{kind}"><th scope="row">{escape(first)}</th>{told}</tr>'
+
+
+def _cell(text: str) -> str:
+    """What stands in parentheses is on a line of its own, so that the table is narrow."""
+    figure, _, range_ = text.partition(" (")
+    return f"<td>{escape(figure)}{f'<small>{escape(range_[:-1])}</small>' if range_ else ''}</td>"
 
 
 def charts(comparison: Comparison, standings: Sequence[Standing]) -> Iterator[Chart]:
     """The leading score over time, as many rows in a chart as there are colours, the best first."""
     curves = [(standing.title, curve) for standing in standings if (curve := _curve(standing.trained))]
-    scoring, scored = comparison.scoring, title_of_curve(comparison)
+    scoring = comparison.scoring
+    over = "the median over the seeds, " if comparison.seeds > 1 else ""
     covers = [point.value for _, curve in curves for point in curve]
     for number, start in enumerate(range(0, len(curves), COLOURS)):
         part = curves[start : start + COLOURS]
-        places = f": places {start + 1} to {start + len(part)}" if len(curves) > COLOURS else ""
+        places = f", places from {start + 1}" if len(curves) > COLOURS else ""
         yield Chart(
             name=f"score-{number}",
-            title=f"{scored}{places}",
-            note=f"{scoring.curve_samples:,} samples each time, of the median seed; {scoring.lead.better} is better.",
+            title=f"{title_of(scoring.lead.figure)}{places}",
+            note=f"{scoring.curve_samples:,} samples each time, {over}{scoring.lead.better} is better.",
             lines=[_line(title, curve) for title, curve in part],
             marks=_floor(comparison, standings),
             covers=covers,
             log=scoring.lead.better == "lower",
             across=comparison.machine.unit,
         )
-
-
-def title_of_curve(comparison: Comparison) -> str:
-    return f"{title_of(comparison.scoring.lead.figure)} over {comparison.machine.unit}"
 
 
 def _curve(trained: Sequence[Trained]) -> list[Point]:
@@ -119,11 +118,10 @@ def _samples(comparison: Comparison, standing: Standing) -> str:
 
 def _details(standing: Standing, unit: str) -> str:
     """A row's verdict, what its alarms say, and its commands."""
-    state = GOOD.get(standing.verdict, standing.verdict)
     alarms = [alarm for one in standing.trained for alarm in one.alarms]
     reasons = "".join(_paragraph(reason) for reason in words.reasons(standing))
     commands = "".join(f"<dd><code>{escape(command)}</code></dd>" for command in words.commands(standing))
-    verdict = f'<span class="status" data-state="{state}">{standing.verdict}</span>'
+    verdict = f'<span class="status" data-state="{standing.verdict}">{standing.verdict}</span>'
     return (
         f"<article><h3>{escape(standing.title)} {verdict}</h3>"
         f"{_paragraph(words.told_of(standing, unit))}{reasons}{alarm_list(alarms) if alarms else ''}"

@@ -36,6 +36,9 @@ SHARE, SHORTEST, LONGEST = 1 / 50, 2.0, 20.0
 PATIENCE = 120.0
 """Seconds that starting a training may take on a busy machine, beside twice the budget."""
 
+LOOK_AGAIN = 2.0
+"""Seconds between two looks whether another process still trains in a run directory."""
+
 VERDICTS: dict[int, Verdict] = {0: "healthy", 3: "suspicious", 4: "failed"}
 """What the exit codes of `diagnose` mean."""
 
@@ -227,7 +230,7 @@ def _wait_for_orphan(run: Path, processes: Processes, tell: Tell) -> None:
             if not told:
                 tell(f"is still trained by a process that an earlier comparison left in {run}: waiting for it")
             told = True
-            processes.stopped.wait(2)
+            processes.stopped.wait(LOOK_AGAIN)
 
 
 def _beside(run: Path, suffix: str) -> Path:

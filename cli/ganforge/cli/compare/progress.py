@@ -18,12 +18,13 @@ class Progress:
 
     def __init__(self, total: int, guess: float, jobs: int) -> None:
         self.total, self.guess, self.jobs = total, guess, jobs
-        self.began, self.started, self.finished = time.monotonic(), 0, 0
+        self.began, self.started, self.finished = 0.0, 0, 0
         self._lock = threading.Lock()
 
     def start(self, title: str) -> Tell:
         """A voice for one more training."""
         with self._lock:
+            self.began = self.began or time.monotonic()
             self.started += 1
             number = self.started
 

@@ -20,14 +20,14 @@ def columns(standings: Sequence[Standing], comparison: Comparison) -> list[str]:
 
 def headings(standings: Sequence[Standing], comparison: Comparison) -> list[str]:
     figures = [title_of(figure) for figure in columns(standings, comparison)]
-    return ["row", *figures, "rounds", comparison.machine.unit, "images/s", "parameters", "verdict"]
+    return ["row", "verdict", *figures, "rounds", comparison.machine.unit, "images/s", "parameters"]
 
 
 def rows(standings: Sequence[Standing], comparison: Comparison) -> list[list[str]]:
     """A row for real data in the generator's place, where it was scored, then one for each of `standings`."""
     figures = columns(standings, comparison)
     floors = [_floor(standings, figure) for figure in figures]
-    real = [[REAL, *floors, *[""] * 5]] if any(floors) else []
+    real = [[REAL, "", *floors, *[""] * 4]] if any(floors) else []
     return [*real, *(_row(standing, figures) for standing in standings)]
 
 
@@ -40,12 +40,12 @@ def _row(standing: Standing, figures: Sequence[str]) -> list[str]:
     rounds, minutes, speed = map(standing.over_seeds, ("rounds", "minutes", "images_per_second"))
     return [
         standing.title,
+        verdict_text(standing),
         *(figure_text(standing, figure) for figure in figures),
         f"{rounds.median:,.0f}" if rounds else "",
         f"{minutes.median:.3g}" if minutes else "",
         f"{speed.median:,.0f}" if speed else "",
         parameters_text(standing.parameters),
-        verdict_text(standing),
     ]
 
 

@@ -36,7 +36,7 @@ def how_to_read(comparison: Comparison) -> str:
     seeds = "A figure is the median over the seeds, with its range. " if comparison.seeds > 1 else ""
     return (
         f"Sorted by {first}{title_of(lead.figure)} ({lead.better} is better). {seeds}"
-        "Real data is held-out or training data in the generator's place: as good as so many samples can score."
+        "Real data is of the other split, in the generator's place: what a perfect generator would score."
     )
 
 
@@ -49,8 +49,12 @@ def told_of(standing: Standing, unit: str) -> str:
 
 
 def reasons(standing: Standing) -> list[str]:
-    """Why its trainings failed, each reason once."""
-    return list(dict.fromkeys(f"Seed {one.seed} failed: {one.reason}" for one in standing.trained if one.reason))
+    """Why its trainings failed, each reason once, with its seeds."""
+    seeds: dict[str, list[str]] = {}
+    for one in standing.trained:
+        if one.reason:
+            seeds.setdefault(one.reason, []).append(str(one.seed))
+    return [f"Seed{'s' * (len(n) > 1)} {', '.join(n)} failed: {reason}." for reason, n in seeds.items()]
 
 
 def pictured(standing: Standing) -> Trained | None:

@@ -96,7 +96,7 @@ def _about(comparison: Comparison, standings: list[Standing]) -> list[tuple[str,
     on_cpu = machine.device == "cpu"
     return [
         ("data", f"{words.data_name(comparison)}: {first.data_size:,} × {first.data}, fingerprint {first.fingerprint}"),
-        ("machine", f"{machine.device}, {machine.threads} threads, {machine.jobs} trainings at once"),
+        ("machine", f"{machine.device}; threads of a training: {machine.threads}; trainings at once: {machine.jobs}"),
         (
             "budget",
             f"{comparison.budget:g} seconds of {'CPU, all threads' if on_cpu else 'wall time'}, without scoring",

@@ -150,8 +150,9 @@ def draw(chart: Chart, epochs_per_round: float | None = None) -> str:
     low, high, log = bounds(chart)
     x = Scale(0, max(float(line.rounds.max()) for line in chart.lines) or 1.0, LEFT, RIGHT)
     y = Scale(low, high, BOTTOM, TOP, log)
+    above = 0 if epochs_per_round is not None else TOP - 10
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(_spoken(chart))}">',
+        f'<svg viewBox="0 {above} {WIDTH} {HEIGHT - above}" role="img" aria-label="{escape(_spoken(chart))}">',
         f'<clipPath id="clip-{chart.name}"><rect x="{LEFT}" y="{TOP}" width="{RIGHT - LEFT}"'
         f' height="{BOTTOM - TOP}"/></clipPath>',
         *_axes(x, y, chart.across, epochs_per_round),
@@ -173,10 +174,11 @@ def _axes(x: Scale, y: Scale, across: str, epochs_per_round: float | None) -> It
         at = f"{float(y(value)):.1f}"
         yield f'<path class="grid" d="M{LEFT} {at}H{RIGHT}"/>'
         yield f'<text x="{LEFT - 8}" y="{at}" dy=".35em" text-anchor="end">{short(value)}</text>'
-    yield f'<path class="axis" d="M{LEFT} {BOTTOM}H{RIGHT}M{LEFT} {TOP}H{RIGHT}"/>'
+    yield f'<path class="axis" d="M{LEFT} {BOTTOM}H{RIGHT}"/>'
     yield f'<g class="across">{"".join(_ticks(x, BOTTOM, 5, 22))}{_axis_title(HEIGHT - 6, across)}</g>'
     if epochs_per_round is not None:
         epochs = replace(x, high=x.high * epochs_per_round)
+        yield f'<path class="axis" d="M{LEFT} {TOP}H{RIGHT}"/>'
         yield f'<g class="epochs">{"".join(_ticks(epochs, TOP, -5, -10))}{_axis_title(14, "epochs")}</g>'
 
 
