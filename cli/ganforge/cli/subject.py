@@ -16,7 +16,6 @@ from ganforge.core.config import DataConfig, load_data, names_folder
 from ganforge.core.data import Data, DataSpec
 from ganforge.core.errors import GanforgeError
 from ganforge.core.options import parse
-from ganforge.core.pictures import to_pixels
 from ganforge.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -69,14 +68,10 @@ def _of_file(source: Path, seed: int, truncation: float | None, device: str) -> 
 
 
 def _of_run(source: Path, seed: int, truncation: float | None, device: str) -> Subject:
+    from ganforge.core.evaluate import game_sampler
+
     run = open_run(source, device)
-    labelled = run.labelled  # loads the checkpoint, and with it the round
-
-    def sample(start: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
-        samples = run.sample(n, seed, start=start, truncation=truncation)
-        labels = run.data.labels(n, start=start) if labelled else None
-        return to_pixels(samples).transpose(0, 3, 1, 2) if samples.ndim == 4 else samples, labels
-
+    sample = game_sampler(run.game, seed, truncation)  # loads the checkpoint, and with it the round
     about = _about(run.config.recipe.name, run.round, run.config.digest(), f"torch {version('torch')}", truncation)
     return Subject(sample, run.data, run.config.data.model_dump(), run.fingerprint, about)
 

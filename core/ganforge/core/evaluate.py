@@ -29,7 +29,9 @@ from ganforge.core.draw import hash64
 from ganforge.core.errors import GanforgeError
 from ganforge.core.evaluation import Case, Extractor, Features, Judged, Sampler, Scorer
 from ganforge.core.files import atomic, cache_directory
+from ganforge.core.game import Game
 from ganforge.core.options import parse
+from ganforge.core.pictures import to_pixels
 from ganforge.core.registry import Registry
 from ganforge.core.specs import FeatureExtractor, Metric
 
@@ -128,7 +130,12 @@ class Judge:
     """Metrics and their extractor, ready to score any number of sides against one reference."""
 
     def __init__(
-        self, generated: Sampler, reference: Reference, asked: Asked, registry: Registry, watch: Watch
+        self,
+        generated: Sampler,
+        reference: Reference,
+        asked: Asked,
+        registry: Registry,
+        watch: Watch = lambda what, done, of: None,
     ) -> None:
         self.reference, self.asked, self.registry, self.watch = reference, asked, registry, watch
         self.specs: dict[str, Metric[Any]] = {name: registry.find("metric", name) for name in asked.metrics}
@@ -141,7 +148,7 @@ class Judge:
 
     def score(self, sides: Sequence[Side]) -> list[Figures]:
         """What the metrics say of each side; the real one is passed through once for all."""
-        scorers = [self._build(Case(self.reference.data, s.count, self.asked.seed, self._extractor)) for s in sides]
+        scorers = [self.scorers(side) for side in sides]
         for batch in self._batches(self.real):
             for one in scorers:
                 self._update(one, batch, real=True)
@@ -149,6 +156,10 @@ class Judge:
             for batch in self._batches(side):
                 self._update(one, batch, real=False)
         return [self._compute(one) for one in scorers]
+
+    def scorers(self, side: Side) -> dict[str, Scorer]:
+        """The metrics, built for a side."""
+        return self._build(Case(self.reference.data, side.count, self.asked.seed, self._extractor))
 
     def real_side(self, name: str, data: Data) -> Side:
         """Real samples in an order of the seed, as many as are judged, or all there are."""
@@ -238,6 +249,29 @@ class Judge:
             seen = self.seer.look(side, start, images) if self.seer else (None, None)
             yield Judged(images, None if labels is None else torch.from_numpy(labels), *seen)
             self.watch(side.name, start + n, side.count)
+
+
+def default_extractor(registry: Registry) -> str | None:
+    """The extractor of the highest rank of those whose modules are installed; None where there is none."""
+    ranked = sorted(registry.all("extractor").values(), key=lambda spec: spec.rank, reverse=True)
+    installed = (s.name for s in ranked if s.rank > 0 and all(find_spec(module) for module in s.requires))
+    return next(installed, None)
+
+
+def game_sampler(game: Game, seed: int, truncation: float | None = None) -> Sampler:
+    """Samples of a game's averaged generator, as they would be of its exported file."""
+
+    def sample(start: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
+        labels = game.data.labels(n, start=start) if game.labelled else None
+        samples = game.sample(game.latent.sample(seed, n, start=start, truncation=truncation), labels)
+        return to_pixels(samples).transpose(0, 3, 1, 2) if samples.ndim == 4 else samples, labels
+
+    return sample
+
+
+def plain_name(figure: str) -> str:
+    """A figure's name without what its metric was set to: `coverage` of `coverage_k5`."""
+    return figure.partition("_k")[0]
 
 
 class Seer:
