@@ -54,6 +54,7 @@ BUILTIN = {
     "authenticity": "ganforge.plugins.metrics.authenticity",
     "ms-ssim": "ganforge.plugins.metrics.ms_ssim",
     "conditional-accuracy": "ganforge.plugins.metrics.conditional_accuracy",
+    "perceptual-path-length": "ganforge.plugins.metrics.perceptual_path_length",
     "efficientnet": "ganforge.plugins.features.efficientnet",
     "inception": "ganforge.plugins.features.inception",
     "classifier": "ganforge.plugins.features.classifier",
