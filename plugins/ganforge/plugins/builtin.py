@@ -57,6 +57,8 @@ BUILTIN = {
     "conditional-accuracy": "ganforge.plugins.metrics.conditional_accuracy",
     "perceptual-path-length": "ganforge.plugins.metrics.perceptual_path_length",
     "stacked-modes": "ganforge.plugins.metrics.stacked_digits",
+    "classification-accuracy": "ganforge.plugins.metrics.classification_accuracy",
+    "data-copying": "ganforge.plugins.metrics.data_copying",
     "efficientnet": "ganforge.plugins.features.efficientnet",
     "inception": "ganforge.plugins.features.inception",
     "classifier": "ganforge.plugins.features.classifier",
