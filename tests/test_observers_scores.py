@@ -55,12 +55,12 @@ def test_scores_are_in_the_records_and_the_best_is_a_run(tmp_path: Path, registr
 
 def test_the_score_is_what_evaluate_says(tmp_path: Path, registry: Registry) -> None:
     from ganforge.core.config import load_data
-    from ganforge.core.evaluate import Asked, Reference, evaluate, game_sampler
+    from ganforge.core.evaluate import Asked, Reference, evaluate
 
     run = train(request(), tmp_path / "run", registry=registry)
     reference = Reference(*(load_data(run.config.data, registry, split) for split in ("train", "test")), floor=False)
     asked = Asked({"fid": {}}, "random-smoke-test", samples=20)
-    (score,) = evaluate(game_sampler(run.game, 0), reference, asked, registry)
+    (score,) = evaluate(run.game.averaged_generator.sampler(0), reference, asked, registry)
     assert "score/" + score.name == NAME
     assert score.value == pytest.approx(scores(run)[8], rel=1e-6)
 

@@ -104,7 +104,7 @@ def evaluate(
     )
     _check_classes(asked.metrics, subject.data, reference.data.spec, registry)
     with watching(quiet=as_json) as watch:
-        scores = evaluate_(subject.sample, reference, asked, registry, watch)
+        scores = evaluate_(subject.sample, reference, asked, registry, watch, subject.generator)
     show(scores, as_json)
     if write_card:
         from ganforge.export import write_scores

@@ -16,7 +16,6 @@ from ganforge.core.evaluate import (
     Reference,
     Side,
     default_extractor,
-    game_sampler,
     plain_name,
 )
 from ganforge.core.files import write_text
@@ -42,9 +41,10 @@ class Scores(RunObserver):
             samples=self.options.samples,
             device=game.device.type,
         )
-        sample = game_sampler(game, asked.seed)
-        self.judge = Judge(sample, Reference(info.load("train"), info.load("test")), asked, info.registry)
-        self.side = Side("generated", sample, asked.samples)
+        generator, reference = game.averaged_generator, Reference(info.load("train"), info.load("test"))
+        sample = generator.sampler(asked.seed)
+        self.judge = Judge(sample, reference, asked, info.registry, generator=generator)
+        self.side = Side("generated", sample, asked.samples, real=False)
         self.judge.scorers(self.side)  # too few samples for a metric's options show here
         self.ranks = {figure: best for metric in self.judge.specs.values() for figure, best in metric.best.items()}
         self.ranked = plain_name(self.options.best) or next(iter(self.ranks), "")
