@@ -13,6 +13,7 @@ import tiny
 import torch
 
 from ganforge.core import Run, train
+from ganforge.core.config import merge
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN
 from ganforge.plugins.observers.health import figures
@@ -123,3 +124,20 @@ def test_points_are_measured_too(tmp_path: Path) -> None:
 def test_every_counts_rounds(tmp_path: Path, registry: Registry) -> None:
     found = records(train(tiny.request(**measured(every=3), steps=8), tmp_path / "run", registry=registry))
     assert [record["round"] for record in found if "separation" in record] == [3, 6, 8]
+
+
+@pytest.mark.parametrize("recipe", ["pacgan", "gman", "ebgan", "began", "infogan", "sgan", "acgan", "unrolled"])
+def test_critics_of_every_kind_are_measured(tmp_path: Path, recipe: str) -> None:
+    registry = Registry(fallback=BUILTIN)
+    asked = {"recipe": recipe, "data": {"name": "digits", "resolution": 16}, "steps": 2, "batch_size": 8}
+    wanted = merge(registry.find("recipe", recipe).small, {**asked, **measured(images=20)})
+    found = records(train(wanted, tmp_path / "run", registry=registry))
+    for one in found:
+        assert 0.5 <= one["separation"] <= 1
+        assert one["variety/distance"] > 0
+
+
+def test_fewer_samples_than_a_batch_are_enough(tmp_path: Path, registry: Registry) -> None:
+    wanted = tiny.request(data={"name": "tiny-pictures", "n": 5}, batch_size=8, **measured())
+    found = records(train(wanted, tmp_path / "run", registry=registry))
+    assert all(math.isfinite(value) for record in found for value in record.values())

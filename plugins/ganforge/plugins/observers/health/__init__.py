@@ -17,8 +17,8 @@ class HealthOptions(Options):
     """When, and from how many samples."""
 
     every: int = Field(100, ge=1, description="rounds between two measurements, each at the next record")
-    images: int = Field(128, ge=8, description="images of each kind: real, held out, generated")
-    points: int = Field(512, ge=8, description="points of each kind, where the data is points")
+    images: int = Field(128, ge=8, description="of each kind (real, held out, generated), in whole batches")
+    points: int = Field(512, ge=8, description="the same, where the data is points")
 
 
 def build(options: HealthOptions) -> RunObserver:

@@ -28,7 +28,10 @@ class Health(RunObserver):
 
     def run_started(self, info: RunInfo) -> None:
         self.info, self.seen = info, info.start
-        self.n = self.options.images if info.data.kind == "images" else self.options.points
+        # Whole batches, seen one by one as in training: critics may look at several samples at once.
+        self.piece = info.config.batch_size // info.config.accumulate
+        wanted = self.options.images if info.data.kind == "images" else self.options.points
+        self.n = self.piece * max(1, wanted // self.piece)
         self.training, self.held_out = self._stream(info.load("train")), None
         try:
             self.held_out = self._stream(info.load("test"))
@@ -75,14 +78,19 @@ class Health(RunObserver):
         return step
 
     def _opinion(self, step: Step, batch: Batch) -> Tensor:
-        """What the critic says of each sample, float32 [n], as its loss wants it read."""
-        logits = step.critique(batch.samples, batch.labels, name="health").logits
-        return step.game.loss.read(logits).float().reshape(len(batch.samples), -1).mean(dim=1)
+        """What the critic says, float32 [n] of samples or [n / k] of packs of k, as its loss wants it read."""
+        labels = [None] * self.n if batch.labels is None else batch.labels.split(self.piece)
+        pairs = zip(batch.samples.split(self.piece), labels, strict=False)
+        said = [step.critique(samples, label, name="health").logits for samples, label in pairs]
+        read = step.game.loss.read(torch.cat(said)).float()
+        return read.reshape(len(read), -1).mean(dim=1)
 
     def _batch(self, step: Step, stream: Stream) -> Batch:
-        """The same samples every time, changed as the game changes what is real."""
+        """The same samples every time, in whole batches, changed as the game changes what is real."""
         size = len(stream.data)
-        rows = np.random.default_rng(hash64(self.info.config.seed, "health")).permutation(size)[: self.n]
+        order = np.random.default_rng(hash64(self.info.config.seed, "health")).permutation(size)
+        whole = min(self.n, max(self.piece, size - size % self.piece))
+        rows = np.resize(order, whole)  # a set smaller than a batch is seen more than once
         batch = stream.batch(step.draw, rows)
         for effect in step.game.each_effect():
             batch = effect.real(batch, step.clock)
