@@ -17,12 +17,14 @@ from ganforge.core import train
 from ganforge.core.config import Config, merge, parse_settings
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN
+from ganforge.plugins.observers.alarms import rules
 from ganforge.plugins.observers.alarms.limits import LIMITS, Limit
 from ganforge.plugins.observers.alarms.rules import Alarm, judge
 
 HEALTH = {
     "variety/distance": 0.9,
     "variety/coverage": 0.9,
+    "variety/precision": 0.8,
     "support": 8000.0,
     "output/dead": 0.0,
     "output/saturated": 0.0,
@@ -88,6 +90,13 @@ def test_a_loss_that_jumps_more_than_it_used_to() -> None:
     (alarm,) = judged(records)
     assert (alarm.kind, alarm.about, alarm.severity) == ("unsteady-loss", "generator", "suspicious")
     assert judged(records[:18]) == []
+
+
+def test_samples_that_are_right_and_few() -> None:
+    (alarm,) = [a for a in judged(measured(variety_precision=0.95, variety_coverage=0.4)) if a.kind == "right-but-few"]
+    assert "95% of the samples are like the data, but they cover 40% of it" in alarm.message
+    kinds = [a.kind for a in judged(measured(variety_precision=0.5, variety_coverage=0.4))]
+    assert "right-but-few" not in kinds
 
 
 def test_coverage_that_is_lost() -> None:
@@ -163,3 +172,14 @@ def test_what_cannot_be_diagnosed(tmp_path: Path, trained: Path) -> None:
     done = ganforge("diagnose", trained, "--plugin", tiny.FILE)
     assert done.code == 2
     assert "has no records yet" in done.err
+
+
+def test_the_page_names_every_alarm_and_limit() -> None:
+    page = (Path(__file__).parent.parent / "docs/diagnosis.md").read_text()
+    for limit in LIMITS:
+        start = re.escape(f"| `{limit.kind}` | `{limit.figure}")
+        assert re.search(rf"{start}.* {limit.side} {limit.level:g} \| {limit.severity} \|", page), limit.kind
+    kinds = re.findall(r'_alarm\(\s+\S+,\s+"([a-z-]+)"', Path(rules.__file__).read_text())
+    assert len(kinds) == 7
+    for kind in kinds:
+        assert f"| `{kind}` |" in page, kind

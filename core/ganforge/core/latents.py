@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ganforge.core.data import DataSpec
 from ganforge.core.errors import GanforgeError
-from ganforge.core.pictures import to_pixels
 
 _MASK = 0xFFFFFFFF
 Distribution = Literal["normal", "uniform", "truncated-normal", "sphere"]
@@ -119,6 +118,8 @@ class Generator(NamedTuple):
     def sampler(self, seed: int) -> Callable[[int, int], tuple[np.ndarray, np.ndarray | None]]:
         """(start, n) to pictures `start` … `start + n` of `seed`: uint8 [n, C, H, W], or points float32 [n, 2]; and
         their labels int64 [n]."""
+
+        from ganforge.core.pictures import to_pixels
 
         def sample(start: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
             latents, labels = self.draw(seed, n, start)

@@ -17,6 +17,7 @@ WINDOW = 10
 """Records that are compared with as many before them."""
 UNSTEADY = 5.0
 LOST, KNOWN = 0.5, 0.2
+RIGHT, FEW = 0.9, 0.5
 WORSE = 2.0
 GROWN = 10.0
 
@@ -61,6 +62,7 @@ def judge(
         *(_zero_loss(records, config, patience) if reading.zero_is_failure else ()),
         *_growing_weights(records, config),
         *_unsteady_losses(records, config),
+        *_right_but_few(records, config, patience),
         *_lost_variety(records, config, patience),
         *(_worse_scores(records, best) if best else ()),
     ]
@@ -178,6 +180,23 @@ def _unsteady_losses(records: Sequence[Record], config: Config) -> Iterator[Alar
                 "before. Usual causes: a learning rate too large, or players that chase one another in circles.",
                 *slower(config, player),
             )
+
+
+def _right_but_few(records: Sequence[Record], config: Config, patience: int) -> Iterator[Alarm]:
+    """Samples like the data that cover little of it: what a likelihood, or a look at the pictures, does not show."""
+    right, covered = (values(records, f"variety/{name}")[-patience:] for name in ("precision", "coverage"))
+    if len(right) < patience or min(v for _, v in right) < RIGHT or max(v for _, v in covered) > FEW:
+        return
+    yield _alarm(
+        records[-1],
+        "right-but-few",
+        "variety/coverage",
+        "suspicious",
+        f"{right[-1][1]:.0%} of the samples are like the data, but they cover {covered[-1][1]:.0%} of it. Usual "
+        "causes: the generator makes only kinds that it makes well.",
+        *slower(config, "generator"),
+        *unless_on(config, "minibatch-stddev"),
+    )
 
 
 def _lost_variety(records: Sequence[Record], config: Config, patience: int) -> Iterator[Alarm]:
