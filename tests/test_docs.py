@@ -93,7 +93,17 @@ TYPES: list[type[Any]] = [
     *(evaluation.Case, evaluation.Scorer, evaluation.Judged, evaluation.Extractor, evaluation.Features),
     *(duel.Networks, duel.Generated, duel.Critique, duel.Duel, duel.Step, duel.Player, duel.Clock),
     *(game.LossModule, game.Effect, game.Game, game.AdversarialGame, game.Parts, game.Objective, game.Export),
-    *(Batch, Draw, latents.Latent, data.DataSpec, data.DataRequest, data.Data, data.ArrayData, data.Mixture),
+    *(
+        Batch,
+        Draw,
+        latents.Latent,
+        latents.Generator,
+        data.DataSpec,
+        data.DataRequest,
+        data.Data,
+        data.ArrayData,
+        data.Mixture,
+    ),
     *(observers.RunObserver, observers.RunInfo),
 ]
 

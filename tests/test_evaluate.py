@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from PIL import Image
 from ganforge.core import ArrayData, DataSpec, GanforgeError
 from ganforge.core.card import Score
 from ganforge.core.evaluate import Asked, Reference, evaluate
+from ganforge.core.latents import Generator, Latent
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN
 from ganforge.serve import load
@@ -54,6 +56,37 @@ def mean(options, case):
 
     return Mean()
 
+def bright(options, case):
+    class Bright:
+        def update(self, batch, real):
+            assert len(batch.samples) == len(batch.features)
+
+        def compute(self):
+            return {"bright": 1.0}
+
+    return Bright()
+
+def bare(options, case):
+    scorer = mean(options, case)
+
+    def update(batch, real):
+        raise AssertionError(batch.samples)
+
+    scorer.update = update
+    return scorer
+
+def curious(options, case):
+    class Curious:
+        def update(self, batch, real):
+            raise AssertionError("there is nothing to be seen")
+
+        def compute(self):
+            import numpy as np
+            made = case.generator.make(np.zeros((1, case.generator.latent.width)), None)
+            return {"made": made.mean(), "mean": case.look(case.training).features.mean()}
+
+    return Curious()
+
 def endless(options, case):
     scorer = mean(options, case)
     scorer.compute = lambda: {"gap": float("nan")}
@@ -73,6 +106,11 @@ def ganforge_metrics():
         Metric(name="labelled", summary="", build=mean, needs=frozenset({"images", "labels"})),
         Metric(name="hungry", summary="", build=mean, needs=needs, least=30),
         Metric(name="needy", summary="", build=mean, needs=needs, requires=("a_module_nobody_has",)),
+        Metric(name="bright", summary="", build=bright, needs=needs | {"images"}),
+        Metric(name="bare", summary="", build=bare, needs=needs),
+        Metric(
+            name="curious", summary="", build=curious, needs=frozenset({"generator", "extractor"}), floor=False
+        ),
         Metric(name="endless", summary="", build=endless, needs=needs),
         Metric(name="broken", summary="", build=lambda options, case: 1 / 0, needs=needs),
     ]
@@ -164,6 +202,67 @@ def test_real_features_are_kept_until_anything_changes_them(spied: Registry) -> 
     assert len(calls()) == 9
     scored(spied, pictures(50), pictures(100), "gap", seed=1)
     assert len(calls()) == 9
+
+
+class Counted:
+    """Data in memory that counts how often it is fetched; `kept` is how many of its batches are still held."""
+
+    def __init__(self, data: ArrayData) -> None:
+        self.data, self.batches = data, list[weakref.ref[np.ndarray]]()
+
+    def fetch(self, indices: np.ndarray) -> tuple[np.ndarray, None]:
+        samples = self.data.samples[indices]
+        self.batches.append(weakref.ref(samples))
+        return samples, None
+
+    @property
+    def kept(self) -> int:
+        return sum(batch() is not None for batch in self.batches)
+
+
+def test_samples_whose_features_are_known_are_not_fetched(spied: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = scored(spied, pictures(50), pictures(100), "gap")
+    test = pictures(100)
+    monkeypatch.setattr(ArrayData, "fetch", None)
+    assert scored(spied, pictures(50), test, "gap") == first
+    with pytest.raises(TypeError):  # whoever looks at images gets them
+        scored(spied, pictures(50), test, "gap", "bright")
+
+
+def test_images_of_earlier_batches_are_let_go(spied: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Counted(pictures(100, n=400))
+    monkeypatch.setattr(ArrayData, "fetch", lambda self, indices: real.fetch(indices))
+    fakes = Counted(pictures(130, n=400))
+    held: list[int] = []
+
+    def sample(start: int, n: int) -> tuple[np.ndarray, None]:
+        held.append(max(real.kept, fakes.kept))
+        return fakes.fetch(np.arange(start, start + n))
+
+    wanted = Asked({"gap": {}, "fid": {}, "prdc": {}, "bright": {}}, "spy", samples=400, batch_size=8)
+    evaluate(sample, Reference(pictures(50, n=400), pictures(100, n=400)), wanted, spied)
+    assert len(held) == 50
+    assert max(held) <= 2  # the batch in work, and the one before it
+
+
+def test_what_no_metric_needs_is_not_there(spied: Registry) -> None:
+    with pytest.raises(GanforgeError, match=r"metric 'bare' .* raised in update: AssertionError: None"):
+        scored(spied, pictures(50), pictures(100), "bare")
+
+
+def test_a_metric_can_ask_for_the_generator_and_for_all_of_the_training_split(spied: Registry) -> None:
+    data = pictures(100)
+    generator = Generator(Latent(dim=2), data.spec, False, lambda latents, labels: np.ones((len(latents), 1, 4, 4)))
+    with pytest.raises(GanforgeError, match="metric 'curious' needs the generator itself, and was given its samples"):
+        scored(spied, pictures(50, n=30), data, "curious")
+    for fresh in (True, False):
+        wanted = Asked({"curious": {}}, "spy", samples=20, batch_size=8)
+        scores = evaluate(made, Reference(pictures(50, n=30), data), wanted, spied, generator=generator)
+        # Its own look at all 30, and nothing of the samples, which it does not need; there is no floor.
+        assert calls() == ([8, 8, 8, 6] if fresh else [])
+        mean = 50 + (190 + 45) / 30
+        assert {score.name: score.value for score in scores} == {"made_spy@20": 1, "mean_spy@20": pytest.approx(mean)}
+        assert "floor" not in scores[0].provenance
 
 
 def test_a_damaged_cache_is_made_again(spied: Registry, tmp_path: Path) -> None:

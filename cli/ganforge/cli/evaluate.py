@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
@@ -78,7 +77,7 @@ def evaluate(
     Example: ganforge evaluate model.onnx --samples 5000 --metrics kid,prdc
     """
     from ganforge.cli.watching import watching
-    from ganforge.core.evaluate import Asked, Reference
+    from ganforge.core.evaluate import Asked, Reference, default_extractor
     from ganforge.core.evaluate import evaluate as evaluate_
     from ganforge.core.run import resolve_device
 
@@ -95,7 +94,7 @@ def evaluate(
         features, options_of_features = _inception(features), {**options_of_features, "weights": str(weights)}
     asked = Asked(
         metrics=_with_options(_chosen(metrics, reference.data, samples, options, registry), options),
-        extractor=features or default_features(registry),
+        extractor=features or default_extractor(registry),
         extractor_options=options_of_features,
         samples=samples,
         seed=seed,
@@ -105,19 +104,12 @@ def evaluate(
     )
     _check_classes(asked.metrics, subject.data, reference.data.spec, registry)
     with watching(quiet=as_json) as watch:
-        scores = evaluate_(subject.sample, reference, asked, registry, watch)
+        scores = evaluate_(subject.sample, reference, asked, registry, watch, subject.generator)
     show(scores, as_json)
     if write_card:
         from ganforge.export import write_scores
 
         write_scores(source, scores)
-
-
-def default_features(registry: Registry) -> str | None:
-    """The extractor of the highest rank of those whose modules are installed; None where there is none."""
-    ranked = sorted(registry.all("extractor").values(), key=lambda spec: spec.rank, reverse=True)
-    installed = (s.name for s in ranked if s.rank > 0 and all(find_spec(module) for module in s.requires))
-    return next(installed, None)
 
 
 def show(scores: Sequence[Score], as_json: bool) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,26 +15,40 @@ from ganforge.cli.common import installed, open_run
 from ganforge.core.config import DataConfig, load_data, names_folder
 from ganforge.core.data import Data, DataSpec
 from ganforge.core.errors import GanforgeError
+from ganforge.core.latents import Generator
 from ganforge.core.options import parse
-from ganforge.core.pictures import to_pixels
 from ganforge.core.registry import Registry
-
-if TYPE_CHECKING:
-    from ganforge.core.evaluation import Sampler
 
 log = logging.getLogger("ganforge")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A generator: its samples (uint8 [n, C, H, W] or points), what it makes, the data set it learned from (keys of
-    the config, and its fingerprint), and what a score should tell of it."""
+    """A generator and the seed of the samples that are judged, the data set it learned from (keys of the config, and
+    its fingerprint), and what a score should tell of it."""
 
-    sample: Sampler
-    data: DataSpec
+    generator: Generator
+    seed: int
     trained_on: dict[str, Any]
     fingerprint: str
-    about: dict[str, str | int | float]
+    known: dict[str, str | int | float]
+
+    @property
+    def data(self) -> DataSpec:
+        return self.generator.data
+
+    @property
+    def about(self) -> dict[str, str | int | float]:
+        truncation = self.generator.truncation
+        return self.known if truncation is None else {**self.known, "truncation": truncation}
+
+    def at(self, truncation: float | None) -> Subject:
+        """The same with latents below a threshold."""
+        return replace(self, generator=self.generator._replace(truncation=truncation))
+
+    def sample(self, start: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Samples `start` … `start + n`, uint8 [n, C, H, W] or points float32 [n, 2], and their labels int64 [n]."""
+        return self.generator.sampler(self.seed)(start, n)
 
 
 def open_subject(source: Path, seed: int, truncation: float | None, device: str) -> Subject:
@@ -45,52 +59,32 @@ def open_subject(source: Path, seed: int, truncation: float | None, device: str)
     """
     if device not in ("auto", "cpu", "cuda"):
         raise GanforgeError(f"--device takes auto, cpu or cuda, not '{device}'")
-    if source.suffix == ".onnx":
-        return _of_file(source, seed, truncation, device)
-    return _of_run(source, seed, truncation, device)
+    subject = _of_file(source, seed, device) if source.suffix == ".onnx" else _of_run(source, seed, device)
+    return subject.at(truncation)
 
 
-def _of_file(source: Path, seed: int, truncation: float | None, device: str) -> Subject:
+def _of_file(source: Path, seed: int, device: str) -> Subject:
     from ganforge.serve import load
 
     model = load(source, device=device)
     card = model.card
-
-    def sample(start: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
-        samples = model.sample(n, seed, start=start, truncation=truncation, batch_size=n)
-        labels = card.data.labels(n, start=start) if card.labelled else None
-        return samples.transpose(0, 3, 1, 2) if samples.ndim == 4 else samples, labels
-
     resolution = {"resolution": card.data.shape[-1]} if card.data.kind == "images" else {}
     trained_on = {"name": card.dataset, **card.dataset_options, **resolution}
     runtime = f"onnxruntime {installed('onnxruntime') or installed('onnxruntime-gpu')}"
-    about = _about(card.recipe, card.rounds, card.config_sha256, runtime, truncation)
-    return Subject(sample, card.data, trained_on, card.data_fingerprint, about)
+    known = _known(card.recipe, card.rounds, card.config_sha256, runtime)
+    generator = Generator(card.latent, card.data, card.labelled, model.generate)
+    return Subject(generator, seed, trained_on, card.data_fingerprint, known)
 
 
-def _of_run(source: Path, seed: int, truncation: float | None, device: str) -> Subject:
+def _of_run(source: Path, seed: int, device: str) -> Subject:
     run = open_run(source, device)
-    labelled = run.labelled  # loads the checkpoint, and with it the round
-
-    def sample(start: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
-        samples = run.sample(n, seed, start=start, truncation=truncation)
-        labels = run.data.labels(n, start=start) if labelled else None
-        return to_pixels(samples).transpose(0, 3, 1, 2) if samples.ndim == 4 else samples, labels
-
-    about = _about(run.config.recipe.name, run.round, run.config.digest(), f"torch {version('torch')}", truncation)
-    return Subject(sample, run.data, run.config.data.model_dump(), run.fingerprint, about)
+    generator = run.game.averaged_generator  # loads the checkpoint, and with it the round
+    known = _known(run.config.recipe.name, run.round, run.config.digest(), f"torch {version('torch')}")
+    return Subject(generator, seed, run.config.data.model_dump(), run.fingerprint, known)
 
 
-def _about(
-    recipe: str, rounds: int, config: str, sampled_by: str, truncation: float | None
-) -> dict[str, str | int | float]:
-    known: dict[str, str | int | float] = {
-        "recipe": recipe,
-        "rounds": rounds,
-        "config": config,
-        "sampled by": sampled_by,
-    }
-    return known if truncation is None else {**known, "truncation": truncation}
+def _known(recipe: str, rounds: int, config: str, sampled_by: str) -> dict[str, str | int | float]:
+    return {"recipe": recipe, "rounds": rounds, "config": config, "sampled by": sampled_by}
 
 
 def load_splits(

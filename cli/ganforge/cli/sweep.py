@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from ganforge.cli.common import open_run
-from ganforge.core.data import DataSpec
 from ganforge.core.errors import GanforgeError
-from ganforge.core.latents import Latent
+from ganforge.core.latents import Generator
 from ganforge.core.pictures import grid, save_picture, to_pixels
 
 COLUMNS = 10
-
-
-class Generator(NamedTuple):
-    """What a sweep needs of a run or a file: `make` takes latents [N, latent.width] and labels [N] or None."""
-
-    latent: Latent
-    data: DataSpec
-    labelled: bool
-    make: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 
 
 def sweep_codes(
@@ -36,7 +22,7 @@ def sweep_codes(
     """
     if out.suffix:
         raise GanforgeError(f"--sweep makes a picture for each code; give --out a new folder, not {out}")
-    latent, data, labelled, make = open_generator(source)
+    latent, data, labelled, make, _ = open_generator(source)
     codes, columns = len(latent.categorical) + latent.continuous, columns or COLUMNS
     if not codes:
         raise GanforgeError(f"{source} has no codes beside its noise; leave --sweep out")
@@ -60,5 +46,4 @@ def open_generator(source: Path) -> Generator:
 
         model = load(source)
         return Generator(model.card.latent, model.card.data, model.card.labelled, model.generate)
-    run = open_run(source)
-    return Generator(run.game.latent, run.data, run.labelled, run.game.sample)
+    return open_run(source).game.averaged_generator

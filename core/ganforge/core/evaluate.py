@@ -29,15 +29,20 @@ from ganforge.core.draw import hash64
 from ganforge.core.errors import GanforgeError
 from ganforge.core.evaluation import Case, Extractor, Features, Judged, Sampler, Scorer
 from ganforge.core.files import atomic, cache_directory
+from ganforge.core.latents import Generator
 from ganforge.core.options import parse
 from ganforge.core.registry import Registry
-from ganforge.core.specs import FeatureExtractor, Metric
+from ganforge.core.specs import FeatureExtractor, Metric, Need
 
 log = logging.getLogger("ganforge")
 
 PUBLISHED = 50_000
 """Samples on both sides of published scores: with as many, a standard extractor and nothing else set, a score needs no
 longer name."""
+
+SAMPLES: frozenset[Need] = frozenset({"images", "points", "labels"})
+FEATURES: frozenset[Need] = frozenset({"features", "logits"})
+"""What metrics need of each sample; an extractor is built for the latter, and for those that call it themselves."""
 
 Watch = Callable[[str, int, int], None]
 """Told after every batch: what is judged, how many of it are, and of how many."""
@@ -84,12 +89,13 @@ class Reference:
 
 @dataclass(frozen=True)
 class Side:
-    """Samples of one origin. Features of those with a `key` are kept on disk."""
+    """Samples of one origin. Features of those with a `key` are kept on disk; `real` ones have no generator."""
 
     name: str
     sample: Sampler
     count: int
     key: str = ""
+    real: bool = True
 
 
 Figures = dict[str, dict[str, float]]
@@ -102,24 +108,26 @@ def evaluate(
     asked: Asked,
     registry: Registry,
     watch: Watch = lambda what, done, of: None,
+    generator: Generator | None = None,
 ) -> list[Score]:
-    """Score generated samples against real ones.
+    """Score generated samples against real ones; some metrics need the `generator` itself.
 
     Raises:
-        GanforgeError: a metric that does not fit the data, has too few samples, needs an extractor or labels, or gives
-            a figure that is not finite; a plugin's own code that raises.
+        GanforgeError: a metric that does not fit the data, has too few samples, needs an extractor, labels or the
+            generator, or gives a figure that is not finite; a plugin's own code that raises.
         ModuleNotFoundError: a metric or an extractor needs what is not installed.
     """
-    judge = Judge(generated, reference, asked, registry, watch)
-    sides = [Side("generated", generated, asked.samples)]
+    judge = Judge(generated, reference, asked, registry, watch, generator)
+    sides = [Side("generated", generated, asked.samples, real=False)]
     # With fewer samples than the generator's, what real ones score would be no measure for it.
-    if reference.floor and len(reference.other) >= asked.samples:
+    if reference.floor and judge.has_floors and len(reference.other) >= asked.samples:
         sides.append(judge.real_side("real, of the other split", reference.other))
     found, *floors = judge.score(sides)
+    known = floors[0] if floors else {}
     scores = []
     for metric, values in found.items():
         for key, value in values.items():
-            floor = {"floor": floors[0][metric][key]} if floors and key in floors[0][metric] else {}
+            floor = {"floor": known[metric][key]} if key in known.get(metric, {}) else {}
             scores.append(Score(name=judge.name(metric, key), value=value, provenance=judge.provenance(metric) | floor))
     return scores
 
@@ -128,25 +136,37 @@ class Judge:
     """Metrics and their extractor, ready to score any number of sides against one reference."""
 
     def __init__(
-        self, generated: Sampler, reference: Reference, asked: Asked, registry: Registry, watch: Watch
+        self,
+        generated: Sampler,
+        reference: Reference,
+        asked: Asked,
+        registry: Registry,
+        watch: Watch = lambda what, done, of: None,
+        generator: Generator | None = None,
     ) -> None:
         self.reference, self.asked, self.registry, self.watch = reference, asked, registry, watch
+        self.generator = generator
         self.specs: dict[str, Metric[Any]] = {name: registry.find("metric", name) for name in asked.metrics}
         self.options = {name: parse(spec.options, asked.metrics[name], name) for name, spec in self.specs.items()}
         self.real = self.real_side("real", reference.data)
         for spec in self.specs.values():
             self._check(spec, generated)
-        looks = any(map(_looks_at_features, self.specs.values()))
-        self.seer = Seer(reference.training, asked, registry) if looks else None
+        self.needs: frozenset[Need] = frozenset().union(*(spec.needs for spec in self.specs.values()))
+        sees = any(map(_sees, self.specs.values()))
+        self.seer = Seer(reference.training, asked, registry) if sees else None
+
+    @property
+    def has_floors(self) -> bool:
+        return any(spec.floor for spec in self.specs.values())
 
     def score(self, sides: Sequence[Side]) -> list[Figures]:
         """What the metrics say of each side; the real one is passed through once for all."""
-        scorers = [self._build(Case(self.reference.data, s.count, self.asked.seed, self._extractor)) for s in sides]
-        for batch in self._batches(self.real):
+        scorers = [self.scorers(side) for side in sides]
+        for batch in self._batches(self.real, self.needs):
             for one in scorers:
                 self._update(one, batch, real=True)
         for one, side in zip(scorers, sides, strict=True):
-            for batch in self._batches(side):
+            for batch in self._batches(side, self.needs):
                 self._update(one, batch, real=False)
         return [self._compute(one) for one in scorers]
 
@@ -154,18 +174,12 @@ class Judge:
         """Real samples in an order of the seed, as many as are judged, or all there are."""
         count = min(self.asked.samples, len(data))
         order = np.random.default_rng(hash64(self.asked.seed, "reference")).permutation(len(data))[:count]
-
-        def sample(start: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
-            return data.fetch(order[start : start + n])
-
-        # Only what lies in memory has a fingerprint of its pixels; files that are read again might have changed.
-        known = isinstance(data, ArrayData)
-        return Side(name, sample, count, f"{data.fingerprint} {self.asked.seed} {count}" if known else "")
+        return _side(name, data, order, f"{self.asked.seed} {count}")
 
     def name(self, metric: str, key: str) -> str:
         """What the score is called: its figure, the features and the number of samples."""
         n = self.asked.samples
-        if self.seer is None or not _looks_at_features(self.specs[metric]):
+        if self.seer is None or not _sees(self.specs[metric]):
             return f"{key}@{_short(n)}"
         plain = self.options[metric] == self.specs[metric].options() and "truncation" not in self.asked.about
         if self.seer.extractor.standard and plain and min(n, self.real.count) >= PUBLISHED:
@@ -184,13 +198,9 @@ class Judge:
             "data": self.reference.data.fingerprint,
             "seed": self.asked.seed,
             **self.asked.about,
-            **(self.seer.provenance() if self.seer and _looks_at_features(self.specs[metric]) else {}),
+            **(self.seer.provenance() if self.seer and _sees(self.specs[metric]) else {}),
             "torch": torch.__version__,
         }
-
-    @property
-    def _extractor(self) -> Extractor | None:
-        return self.seer.extractor if self.seer else None
 
     def _check(self, metric: Metric[Any], generated: Sampler) -> None:
         """What can be refused before anything is computed."""
@@ -203,18 +213,43 @@ class Judge:
             raise GanforgeError(f"metric '{metric.name}' needs labelled data, and this has no classes")
         if "labels" in metric.needs and generated(0, 1)[1] is None:
             raise GanforgeError(f"metric '{metric.name}' needs a generator that takes labels, which this does not")
+        if "generator" in metric.needs and self.generator is None:
+            raise GanforgeError(f"metric '{metric.name}' needs the generator itself, and was given its samples only")
         for side, count in (("generated", self.asked.samples), ("real", self.real.count)):
             if count < metric.least:
                 raise GanforgeError(f"metric '{metric.name}' needs at least {metric.least} {side} samples, not {count}")
 
-    def _build(self, case: Case) -> dict[str, Scorer]:
-        scorers: dict[str, Scorer] = {}
+    def scorers(self, side: Side) -> dict[str, Scorer]:
+        """The metrics, built for a side."""
+        case, scorers = self._case(side), dict[str, Scorer]()
         for name, metric in self.specs.items():
+            if side.real and not metric.floor:
+                continue
             if "logits" in metric.needs and case.extractor and not case.extractor.classes:
                 raise GanforgeError(f"metric '{name}' needs a classifier, and '{self.asked.extractor}' gives no logits")
             with attributed(self.registry, "metric", name, "build"):
                 scorers[name] = metric.build(self.options[name], case)
         return scorers
+
+    def _case(self, side: Side) -> Case:
+        return Case(
+            data=self.reference.data,
+            samples=side.count,
+            seed=self.asked.seed,
+            extractor=self.seer.extractor if self.seer else None,
+            training=self.reference.training,
+            look=self._look,
+            generator=None if side.real else self.generator,
+            device=self.asked.device,
+        )
+
+    def _look(self, data: Data) -> Features:
+        """Features of all of a split, in its order."""
+        side = _side("real, all of the training split", data, np.arange(len(data)), "all")
+        seen = list(self._batches(side, FEATURES))
+        logits = [batch.logits for batch in seen if batch.logits is not None]
+        features = torch.cat([batch.features for batch in seen if batch.features is not None])
+        return Features(features, torch.cat(logits) if logits else None)
 
     def _update(self, scorers: Mapping[str, Scorer], batch: Judged, *, real: bool) -> None:
         for name, scorer in scorers.items():
@@ -230,14 +265,35 @@ class Judge:
                 raise GanforgeError(f"metric '{name}' gives no finite {broken[0]} for these samples")
         return values
 
-    def _batches(self, side: Side) -> Iterator[Judged]:
+    def _batches(self, side: Side, needs: frozenset[Need]) -> Iterator[Judged]:
+        """What is needed of a side, batch by batch; where its features are known, no samples are fetched for those."""
+        shows, seer = bool(needs & SAMPLES), self.seer if needs & FEATURES else None
+        if not (shows or seer):
+            return
+        fetches = not (seer and seer.recall(side)) or shows
         for start in range(0, side.count, self.asked.batch_size):
             n = min(self.asked.batch_size, side.count - start)
-            samples, labels = side.sample(start, n)
-            images = torch.from_numpy(np.ascontiguousarray(samples)).to(self.asked.device)
-            seen = self.seer.look(side, start, images) if self.seer else (None, None)
-            yield Judged(images, None if labels is None else torch.from_numpy(labels), *seen)
+            samples, labels = self._fetch(side, start, n) if fetches else (None, None)
+            seen = seer.look(side, start, n, samples) if seer else (None, None)
+            yield Judged(*((samples, labels) if shows else (None, None)), *seen)
             self.watch(side.name, start + n, side.count)
+
+    def _fetch(self, side: Side, start: int, n: int) -> tuple[Tensor, Tensor | None]:
+        samples, labels = side.sample(start, n)
+        there = torch.from_numpy(np.ascontiguousarray(samples)).to(self.asked.device)
+        return there, None if labels is None else torch.from_numpy(labels)
+
+
+def default_extractor(registry: Registry) -> str | None:
+    """The extractor of the highest rank of those whose modules are installed; None where there is none."""
+    ranked = sorted(registry.all("extractor").values(), key=lambda spec: spec.rank, reverse=True)
+    installed = (s.name for s in ranked if s.rank > 0 and all(find_spec(module) for module in s.requires))
+    return next(installed, None)
+
+
+def plain_name(figure: str) -> str:
+    """A figure's name without what its metric was set to: `coverage` of `coverage_k5`."""
+    return figure.partition("_k")[0]
 
 
 class Seer:
@@ -257,19 +313,26 @@ class Seer:
         self._known: Features | None = None
         self._seen: list[Features] = []
 
-    def look(self, side: Side, start: int, images: Tensor) -> Features:
-        """Features of the samples `start` … of a side, whose images these are, on the CPU. A side is seen in order."""
-        if start == 0:
-            self._known, self._seen = self._read(side), []
+    def recall(self, side: Side) -> bool:
+        """Begin with a side; whether its features are known."""
+        self._known, self._seen = self._read(side), []
+        return self._known is not None
+
+    def look(self, side: Side, start: int, n: int, images: Tensor | None) -> Features:
+        """Features of the `n` samples from `start` of the side begun with, on the CPU; images of those not known.
+
+        A side is seen in order.
+        """
         if self._known:
-            rows = slice(start, start + len(images))
+            rows = slice(start, start + n)
             return Features(*(None if part is None else part[rows] for part in self._known))  # type: ignore[arg-type]
+        assert images is not None
         with attributed(self.registry, "extractor", self.name, "forward"):
             features, logits = self.extractor(images)
         seen = Features(features.cpu(), None if logits is None else logits.cpu())
         if side.key:
             self._seen.append(seen)
-            if start + len(images) == side.count:
+            if start + n == side.count:
                 self._write(side)
         return seen
 
@@ -305,6 +368,13 @@ class Seer:
         return cache_directory() / "features" / f"{digest[:32]}.safetensors"
 
 
+def _side(name: str, data: Data, order: np.ndarray, which: str) -> Side:
+    """Real samples in an order, which `which` tells apart from others of the same data."""
+    # Only what lies in memory has a fingerprint of its pixels; files that are read again might have changed.
+    key = f"{data.fingerprint} {which}" if isinstance(data, ArrayData) else ""
+    return Side(name, lambda start, n: data.fetch(order[start : start + n]), len(order), key)
+
+
 def _require(spec: Metric[Any] | FeatureExtractor[Any]) -> None:
     """Raise ModuleNotFoundError for a module that is not installed: the command line knows what brings it."""
     for module in spec.requires:
@@ -312,8 +382,9 @@ def _require(spec: Metric[Any] | FeatureExtractor[Any]) -> None:
             raise ModuleNotFoundError(f"No module named '{module}'", name=module)
 
 
-def _looks_at_features(metric: Metric[Any]) -> bool:
-    return bool({"features", "logits"} & metric.needs)
+def _sees(metric: Metric[Any]) -> bool:
+    """Whether a metric's figures are those of an extractor."""
+    return bool((FEATURES | {"extractor"}) & metric.needs)
 
 
 def _plain(value: Any) -> str | int | float:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.core.data import Data
+from ganforge.core.latents import Generator
 
 
 class Features(NamedTuple):
@@ -47,12 +48,12 @@ class Extractor(nn.Module):
 
 
 class Judged(NamedTuple):
-    """A batch of one side, real or generated: what a metric's `update` gets.
+    """A batch of one side, real or generated: what a metric's `update` gets, each part if any metric needs it.
 
     Samples are uint8 [N, C, H, W] or points float32 [N, 2]; labels int64 [N] where there are classes.
     """
 
-    samples: Tensor
+    samples: Tensor | None
     labels: Tensor | None = None
     features: Tensor | None = None
     logits: Tensor | None = None
@@ -71,12 +72,20 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Case:
-    """What a metric is built for: the real data, how many samples are judged, and a seed for what it draws."""
+    """What a metric is built for: the real data, how many samples are judged, and a seed for what it draws.
+
+    For those that go beyond samples: the split the generator may have learned from; `look`, which gives the features
+    of all of a split, in its order, and keeps them on disk; and what made the samples, except where they are real.
+    """
 
     data: Data
     samples: int
     seed: int = 0
     extractor: Extractor | None = None
+    training: Data | None = None
+    look: Callable[[Data], Features] | None = None
+    generator: Generator | None = None
+    device: str = "cpu"
 
 
 Sampler = Callable[[int, int], tuple[np.ndarray, np.ndarray | None]]

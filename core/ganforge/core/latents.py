@@ -7,11 +7,13 @@ Only int64 arithmetic and shifts of non-negative numbers are used, so that numpy
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from ganforge.core.data import DataSpec
 from ganforge.core.errors import GanforgeError
 
 _MASK = 0xFFFFFFFF
@@ -93,6 +95,38 @@ class Latent(BaseModel):
             np.eye(k)[np.minimum((drawn[:, i] * k).astype(np.int64), k - 1)] for i, k in enumerate(self.categorical)
         ]
         return [*one_hot, 2 * drawn[:, len(self.categorical) :] - 1]
+
+
+class Generator(NamedTuple):
+    """A generator for callers who choose its latents.
+
+    `make` takes latents float32 [N, latent.width] and labels int64 [N] where it is `labelled`, else None, and gives
+    float32 [N, *data.shape], images in [-1, 1]. `truncation` is what the samples keep to of which one speaks.
+    """
+
+    latent: Latent
+    data: DataSpec
+    labelled: bool
+    make: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+    truncation: float | None = None
+
+    def draw(self, seed: int, n: int, start: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
+        """Latents of pictures `start` … `start + n` of `seed`, and their labels: every class in turn."""
+        latents = self.latent.sample(seed, n, start=start, truncation=self.truncation)
+        return latents, self.data.labels(n, start=start) if self.labelled else None
+
+    def sampler(self, seed: int) -> Callable[[int, int], tuple[np.ndarray, np.ndarray | None]]:
+        """(start, n) to pictures `start` … `start + n` of `seed`: uint8 [n, C, H, W], or points float32 [n, 2]; and
+        their labels int64 [n]."""
+
+        from ganforge.core.pictures import to_pixels
+
+        def sample(start: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
+            latents, labels = self.draw(seed, n, start)
+            samples = self.make(latents, labels)
+            return to_pixels(samples).transpose(0, 3, 1, 2) if samples.ndim == 4 else samples, labels
+
+        return sample
 
 
 SWEPT, SWEPT_ROWS = 2.0, 8  # how far a sweep goes, and its rows where no categorical code gives them

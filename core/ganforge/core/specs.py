@@ -147,8 +147,8 @@ class FeatureExtractor(Spec[O_contra]):
     rank: int = 0
 
 
-Need = Literal["features", "logits", "images", "points", "labels"]
-"""What a metric looks at. Everything but points is of images."""
+Need = Literal["features", "logits", "images", "points", "labels", "extractor", "generator"]
+"""What a metric looks at. Everything but points is of images. `extractor` is of those that call it themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,10 +156,14 @@ class Metric(Spec[O_contra]):
     """Scores generated samples against real ones.
 
     `build` makes a new scorer for each side that is judged. `least` is the fewest samples of a side it can judge,
-    `requires` the modules it imports beyond those of a training.
+    `requires` the modules it imports beyond those of a training. `floor` says that real samples in the generator's
+    place score as a perfect generator's would. `best` are the figures by which generators are ranked, the usual one
+    first, and which value is best; a figure `coverage_k5` stands there as `coverage`.
     """
 
     build: Callable[[O_contra, Case], Scorer]
     needs: frozenset[Need]
     least: int = 1
+    floor: bool = True
     requires: tuple[str, ...] = ()
+    best: Mapping[str, Literal["lowest", "highest"]] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,6 +41,19 @@ def _hash(key: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little")
 
 
+def check_memory(shape: tuple[int, int, int, int], name: str) -> None:
+    """Refuse bytes [n, C, H, W] beyond what is sensible.
+
+    Raises:
+        GanforgeError: they would not fit in memory.
+    """
+    if (needed := math.prod(shape)) > MEMORY_LIMIT:
+        raise GanforgeError(
+            f"data set '{name}' at {shape[2]}×{shape[3]} needs {needed / 2**30:.0f} GiB of memory; "
+            f"ask for a lower --resolution"
+        )
+
+
 def resize(images: np.ndarray, resolution: int | None, name: str) -> np.ndarray:
     """Square uint8 images [n, C, H, H] at another side: bicubic, anti-aliased where it shrinks; C is 1 or 3.
 
@@ -51,12 +65,7 @@ def resize(images: np.ndarray, resolution: int | None, name: str) -> np.ndarray:
     n, channels, side = images.shape[:3]
     if resolution is None or resolution == side:
         return images
-    needed = n * channels * resolution**2
-    if needed > MEMORY_LIMIT:
-        raise GanforgeError(
-            f"data set '{name}' at {resolution}×{resolution} needs {needed / 2**30:.0f} GiB of memory; "
-            f"ask for a lower --resolution"
-        )
+    check_memory((n, channels, resolution, resolution), name)
     resized = np.empty((n, channels, resolution, resolution), np.uint8)
     for image, target in zip(images, resized, strict=True):
         picture = Image.fromarray(image[0] if channels == 1 else image.transpose(1, 2, 0))

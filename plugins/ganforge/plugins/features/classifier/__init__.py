@@ -8,23 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
-
-from ganforge.core import Data, FeatureExtractor, Options, hookimpl
-
-
-class ClassifierOptions(Options):
-    """The training."""
-
-    width: int = Field(32, ge=1, le=512, description="channels of the first layer")
-    images: int = Field(180_000, ge=1, description="training pictures shown, each again and again")
-    seed: int = Field(0, ge=0)
+from ganforge.core import Data, FeatureExtractor, GanforgeError, hookimpl
+from ganforge.plugins.blocks.settings import ClassifierOptions
 
 
 def build(options: ClassifierOptions, training: Data) -> Any:
-    from ganforge.plugins.features.classifier import network
+    from ganforge.plugins.blocks.classifier import classifier_of
 
-    return network.build(options, training)
+    if not training.spec.classes:
+        raise GanforgeError("extractor 'classifier' needs labelled data, and this has no classes")
+    return classifier_of(training, options)
 
 
 @hookimpl

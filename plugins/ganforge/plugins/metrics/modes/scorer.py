@@ -18,6 +18,7 @@ class Modes:
 
     def update(self, batch: Judged, real: bool) -> None:
         if not real:
+            assert batch.samples is not None
             self.points.append(batch.samples.cpu().numpy())
 
     def compute(self) -> dict[str, float]:

@@ -28,6 +28,7 @@ class PairSimilarity:
     def update(self, batch: Judged, real: bool) -> None:
         if real:
             return
+        assert batch.samples is not None
         classes = [0] * len(batch.samples) if batch.labels is None else batch.labels.tolist()
         first: list[Tensor] = []
         second: list[Tensor] = []

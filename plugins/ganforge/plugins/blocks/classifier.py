@@ -1,4 +1,4 @@
-"""The classifier: three convolutions; how it is trained, and where it is kept."""
+"""A small classifier: three convolutions; how it is trained, and where it is kept."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ganforge.core import ArrayData, Data, GanforgeError
+from ganforge.core import ArrayData, Data, DataSpec, GanforgeError
 from ganforge.core.evaluation import Extractor, Features
 from ganforge.core.files import atomic, cache_directory
+from ganforge.plugins.blocks.settings import ClassifierOptions
 from ganforge.plugins.blocks.weights import hash_weights
-from ganforge.plugins.features.classifier import ClassifierOptions
 
 log = logging.getLogger("ganforge")
 
@@ -24,19 +24,16 @@ HELD_OUT = 10  # one training picture in ten tells the accuracy
 BATCH = 128
 
 
-def build(options: ClassifierOptions, training: Data) -> Classifier:
-    """The classifier of a data set, from where it is kept or trained now: a minute or two.
+def classifier_of(training: Data, options: ClassifierOptions) -> Classifier:
+    """The classifier of labelled data, from where it is kept or trained now: a minute or two.
 
     Raises:
-        GanforgeError: the data has no classes, or too few samples.
+        GanforgeError: the data has too few samples to hold any out.
     """
-    if not training.spec.classes:
-        raise GanforgeError("extractor 'classifier' needs labelled data, and this has no classes")
     if len(training) < HELD_OUT:
-        raise GanforgeError(f"extractor 'classifier' needs at least {HELD_OUT} training samples, not {len(training)}")
+        raise GanforgeError(f"a classifier needs at least {HELD_OUT} training samples, not {len(training)}")
     with torch.random.fork_rng():
-        torch.manual_seed(options.seed)
-        classifier = Classifier(options.width, training.spec.shape[0], len(training.spec.classes))
+        classifier = fresh(training.spec, options)
         if not _read(classifier, options, training):
             log.warning("training the classifier of this data set, once: a minute or two")
             classifier.teach(training, options)
@@ -44,6 +41,12 @@ def build(options: ClassifierOptions, training: Data) -> Classifier:
     classifier.weights = hash_weights(classifier)
     classifier.provenance = {"classifier accuracy": round(float(classifier.accuracy), 4)}
     return classifier
+
+
+def fresh(data: DataSpec, options: ClassifierOptions) -> Classifier:
+    """One that knows nothing yet; what torch draws from here on, dropout among it, follows the seed."""
+    torch.manual_seed(options.seed)
+    return Classifier(options.width, data.shape[0], len(data.classes))
 
 
 def _file(options: ClassifierOptions, training: Data) -> Path:
@@ -96,14 +99,14 @@ class Classifier(Extractor):
         random = np.random.default_rng(options.seed)
         order = random.permutation(len(data))
         held, learned = order[: len(data) // HELD_OUT], order[len(data) // HELD_OUT :]
-        self.train()
-        self._descend(data, learned, options.images // BATCH, random)
-        self.eval()
-        self.accuracy.fill_(self._measure(data, held))
+        self.learn(data, learned, options, random)
+        self.accuracy.fill_(self.measure(data, held))
 
-    def _descend(self, data: Data, rows: np.ndarray, steps: int, random: np.random.Generator) -> None:
-        optimizer = torch.optim.Adam(self.parameters())
+    def learn(self, data: Data, rows: np.ndarray, options: ClassifierOptions, random: np.random.Generator) -> None:
+        """Learn from these rows of the data: Adam, over one cycle of its rate (Smith 2018, arXiv 1708.07120)."""
+        optimizer, steps = torch.optim.Adam(self.parameters()), options.images // BATCH
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=max(steps, 1))
+        self.train()
         for _ in range(steps):
             pixels, labels = _batch(data, random.choice(rows, BATCH))
             optimizer.zero_grad()
@@ -112,9 +115,11 @@ class Classifier(Extractor):
             nn.functional.cross_entropy(logits, labels).backward()
             optimizer.step()
             schedule.step()
+        self.eval()
 
     @torch.no_grad()
-    def _measure(self, data: Data, rows: np.ndarray) -> float:
+    def measure(self, data: Data, rows: np.ndarray) -> float:
+        """The share in [0, 1] of these rows whose largest logit is their label's."""
         right = 0
         for start in range(0, len(rows), 256):
             pixels, labels = _batch(data, rows[start : start + 256])
