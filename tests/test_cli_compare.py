@@ -20,7 +20,7 @@ from test_observers_report import HOSTILE, Page
 
 from ganforge.cli.compare import commands, markdown, page, playing, running
 from ganforge.cli.compare.advice import Advice, Candidate, advise
-from ganforge.cli.compare.asked import LEADS, Lead, Machine, choose_scoring, parse_budget
+from ganforge.cli.compare.asked import MODES, Lead, Machine, choose_scoring, parse_budget
 from ganforge.cli.compare.playing import Comparison
 from ganforge.cli.compare.processes import Processes, Ran
 from ganforge.cli.compare.results import Point, Spread, Standing, Trained, Verdict
@@ -152,7 +152,7 @@ def test_a_rows_files_are_named_safely() -> None:
         (["tiny", "--budget", "10"], "--budget takes a time, as in 90s, 10m or 1h, not '10'"),
         (["tiny", "--budget", "0m"], "--budget takes a time, as in 90s, 10m or 1h, not '0m'"),
         (["tiny", "--data", "rang"], "row 'tiny': unknown dataset 'rang'; did you mean 'ring'"),
-        (["tiny", "--metrics", "authenticity"], "--metrics needs one that rows can be sorted by: kid, fid, "),
+        (["tiny", "--metrics", "authenticity"], "--metrics needs one that rows can be sorted by, as kid, fid or prdc"),
         (["tiny", "--metrics", "fidd"], "unknown metric 'fidd'; did you mean 'fid'"),
         (["tiny", "--features", "efficient"], "unknown extractor 'efficient'; did you mean 'efficientnet-lite0'"),
         (["tiny", "--out", "a-file"], "a-file is a file; give --out a folder"),
@@ -241,6 +241,16 @@ def test_a_damaged_result_is_made_again_from_its_run(here: Here, tmp_path: Path)
     compare(tmp_path / "out", "tiny", seeds=1)
     assert [command[0] for command in here.commands] == ["resume", "diagnose", "evaluate", "sample"]
     assert json.loads(file.read_text())["scores"] == json.loads(whole)["scores"]
+
+
+def test_diagnosis_and_curve_are_those_of_the_run(here: Here, tmp_path: Path) -> None:
+    here.answers = {}
+    out = tmp_path / "out"
+    compare(out, "tiny", "--set", "observers.scores=true", seeds=1)
+    (trained,) = json.loads((out / "compare.json").read_text())["rows"][0]["trainings"]
+    assert trained["verdict"] in ("healthy", "suspicious", "failed")
+    assert trained["curve"][-1][0] == trained["minutes"]
+    assert len(trained["curve"]) == 2
 
 
 def test_the_commands_it_tells_make_the_same_run_and_scores(here: Here, tmp_path: Path, monkeypatch: Any) -> None:
@@ -390,7 +400,7 @@ def comparison_of(out: Path, registry: Registry, *rows: str, **options: Any) -> 
     entries = tuple(check(Row(recipe="tiny", name=name), common, registry) for name in rows)
     scoring = choose_scoring(None, "random-smoke-test", None, entries, registry)
     machine = Machine("cpu", 1, 1)
-    return Comparison(out, entries, common, scoring, 600, 1, machine, True, (), True, **options)
+    return Comparison(out, entries, common, scoring, 600, 1, machine, (), True, **options)
 
 
 def test_a_labelled_row_is_judged_by_a_classifier_too(comparison: Comparison) -> None:
@@ -404,8 +414,8 @@ def test_a_labelled_row_is_judged_by_a_classifier_too(comparison: Comparison) ->
 
 def test_scores_on_the_way_are_as_many_in_every_row(comparison: Comparison) -> None:
     for rounds in (1000, 12_340):
-        flags = commands.scored_on_the_way(rounds, comparison.scoring)
-        assert flags[:2] == ["--evaluate-every", str(rounds // commands.POINTS)]
+        flags = commands.watching(rounds, comparison.scoring)
+        assert flags[flags.index("--evaluate-every") + 1] == str(rounds // commands.POINTS)
         assert 'observers.scores.metrics=["kid"]' in flags
         assert "observers.scores.samples=1000" in flags
         assert "observers.scores.features=random-smoke-test" in flags
@@ -433,7 +443,7 @@ def row(title: str, *values: float, verdict: Verdict = "healthy", std: float = 0
     return Candidate(title, verdict, lead, std, seeds=max(1, len(values)), **more)
 
 
-LOWER, HIGHER = LEADS["kid"], LEADS["modes"]
+LOWER, HIGHER = Lead("kid", "lower"), MODES
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,6 @@ def compare(
         budget=seconds,
         seeds=seeds,
         machine=Machine(str(resolve_device(entries[0].config.machine.device)), threads, jobs),
-        curves="scores" in registry.all("observer"),
         plugins=tuple(plugin.distribution for plugin in registry.plugins if plugin.file),
         keep_runs=keep_runs,
     )

@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ganforge.cli.compare.rows import Entry
-from ganforge.cli.evaluate import SUBSET, USUAL, default_features
+from ganforge.cli.evaluate import SUBSET, USUAL
 from ganforge.core.config import load_data
 from ganforge.core.data import DataSpec
 from ganforge.core.errors import GanforgeError
 from ganforge.core.registry import Registry
+from ganforge.core.specs import Metric
 
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 SAMPLES = 2000
@@ -38,33 +39,23 @@ class Lead:
     first: str = ""
 
 
-LEADS = {
-    "kid": Lead("kid", "lower"),
-    "fid": Lead("fid", "lower"),
-    "modes": Lead("high_quality", "higher", first="modes"),
-    "prdc": Lead("coverage_k5", "higher"),
-    "inception-score": Lead("is", "higher"),
-}
-"""By metric, the most telling first."""
+PREFERRED = ("kid", "fid", "modes")
+"""Metrics by which rows are sorted before any other, the most telling first."""
+
+MODES = Lead("high_quality", "higher", first="modes")
+"""Points are good if they lie near a mode, but one mode alone is no good generator."""
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a finished training is judged, on which device, and from how many samples its curve is made."""
+    """How a finished training is judged, on which device, and by what rows are sorted: a figure of `leader`."""
 
     metrics: tuple[str, ...]
     features: str | None
     samples: int
     device: str
-
-    @property
-    def leader(self) -> str:
-        """The metric whose figure leads."""
-        return next(metric for metric in LEADS if metric in self.metrics)
-
-    @property
-    def lead(self) -> Lead:
-        return LEADS[self.leader]
+    leader: str
+    lead: Lead
 
     @property
     def curve_samples(self) -> int:
@@ -111,21 +102,41 @@ def choose_scoring(
     few = min(samples, len(load_data(entry.config.data, registry, "test"))) < SUBSET
     usual = [name for name in USUAL[entry.data.kind] if not (few and name == "kid")]
     chosen = usual if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
-    needs = {need for name in chosen for need in registry.find("metric", name).needs}
-    if not any(name in LEADS for name in chosen):
-        raise GanforgeError(f"--metrics needs one that rows can be sorted by: {', '.join(LEADS)}")
+    specs = [registry.find("metric", name) for name in chosen]
+    ranking = sorted((spec for spec in specs if spec.best), key=_preference)
+    if not ranking:
+        raise GanforgeError("--metrics needs one that rows can be sorted by, as kid, fid or prdc")
+    needs = {need for spec in specs for need in spec.needs}
     if "points" in needs and entry.data.kind == "images":
         raise GanforgeError("--metrics modes scores points, and the data has images: leave it out")
-    device = entry.config.machine.device.partition(":")[0]
-    return Scoring(tuple(chosen), _features(features, entry.data, needs, registry), samples, device)
+    return Scoring(
+        metrics=tuple(chosen),
+        features=_features(features, entry.data, needs, registry),
+        samples=samples,
+        device=entry.config.machine.device.partition(":")[0],
+        leader=ranking[0].name,
+        lead=_lead(ranking[0]),
+    )
+
+
+def _preference(metric: Metric[Any]) -> int:
+    return PREFERRED.index(metric.name) if metric.name in PREFERRED else len(PREFERRED)
+
+
+def _lead(metric: Metric[Any]) -> Lead:
+    """The figure that the metric ranks by."""
+    figure, best = next(iter(metric.best.items()))
+    return MODES if metric.name == "modes" else Lead(figure, "lower" if best == "lowest" else "higher")
 
 
 def _features(name: str | None, data: DataSpec, needs: set[str], registry: Registry) -> str | None:
     if name is not None:
         return str(registry.find("extractor", name).name)
-    if data.kind == "points" or not needs & {"features", "logits"}:
+    if data.kind == "points" or not needs & {"features", "logits", "extractor"}:
         return None
-    if (name := default_features(registry)) is None:
+    from ganforge.core.evaluate import default_extractor
+
+    if (name := default_extractor(registry)) is None:
         raise GanforgeError("scores of images need features: pip install 'ganforge[evaluate]', or --features NAME")
     return name
 

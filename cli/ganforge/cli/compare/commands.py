@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,15 +17,15 @@ POINTS = 10
 RECORDS, SPARSE = 40, 50
 """Lines of metrics.jsonl that a training has at least, and rounds between two that are enough."""
 
-NO_ORNAMENTS = ("observers.gif=false", "observers.tensorboard=false")
-"""What nobody looks at in a comparison."""
+CHECKUPS, OFTEN = 100, 100
+"""Measurements of a training's health at most, and rounds between two that are often enough."""
 
 
-def train(entry: Entry, common: Common, rounds: int, seed: int, out: Path) -> list[str]:
-    """The training as a reader would make it again."""
+def train(entry: Entry, common: Common, rounds: int, seed: int, out: Path, watching: Sequence[str] = ()) -> list[str]:
+    """The training as a reader would make it again; `watching` flags change nothing of what is learned."""
     settings = _set(*common.settings, *entry.row.settings)
     length = ["--steps", str(rounds), "--seed", str(seed), "--out", str(out)]
-    return ["train", entry.row.recipe, *_flags(common), *settings, *length]
+    return ["train", entry.row.recipe, *_flags(common), *watching, *settings, *length]
 
 
 def _flags(common: Common) -> list[str]:
@@ -45,25 +46,24 @@ def _set(*settings: str) -> list[str]:
     return [word for setting in settings for word in ("--set", setting)]
 
 
-def watched(rounds: int) -> list[str]:
-    """What every training writes on its way, as often in all rows."""
-    every = [*("--every", str(stretch(rounds))), *("--log-every", str(max(1, min(SPARSE, rounds // RECORDS))))]
-    return [*every, *_set(*NO_ORNAMENTS)]
-
-
-def scored_on_the_way(rounds: int, scoring: Scoring) -> list[str]:
-    """The leading score, computed as often in every training, from the same number of samples."""
+def watching(rounds: int, scoring: Scoring) -> list[str]:
+    """What every training writes on its way, as often in all rows: records, pictures, checkpoints, health, and the
+    leading score."""
+    every = {"every": stretch(rounds), "evaluate-every": stretch(rounds)}
+    every["log-every"] = max(1, min(SPARSE, rounds // RECORDS))
     settings = [
+        *("observers.gif=false", "observers.tensorboard=false"),
+        f"observers.health.every={max(OFTEN, rounds // CHECKUPS)}",
         f"observers.scores.metrics={json.dumps([scoring.leader])}",
         f"observers.scores.samples={scoring.curve_samples}",
         *([f"observers.scores.features={scoring.features}"] if scoring.features else []),
     ]
-    return ["--evaluate-every", str(stretch(rounds)), *_set(*settings)]
+    return [*(word for flag, n in every.items() for word in (f"--{flag}", str(n))), *_set(*settings)]
 
 
 def stretch(rounds: int) -> int:
-    """Rounds between two points of a curve."""
-    return max(1, round(rounds / POINTS))
+    """Rounds between two points of a curve, the last of which is at the end."""
+    return math.ceil(rounds / POINTS)
 
 
 def evaluate(run: Path, entry: Entry, scoring: Scoring) -> list[list[str]]:

@@ -17,7 +17,7 @@ from ganforge.cli.compare import commands
 from ganforge.cli.compare.asked import Machine, Scoring, digest
 from ganforge.cli.compare.processes import Processes, Ran, last_words
 from ganforge.cli.compare.progress import Tell
-from ganforge.cli.compare.results import Point, Trained, Verdict, read_trained, write_trained
+from ganforge.cli.compare.results import Point, Trained, Verdict, plain, read_trained, write_trained
 from ganforge.cli.compare.rows import Common, Entry
 from ganforge.core.card import Score
 from ganforge.core.errors import GanforgeError, TrainingFailed
@@ -53,8 +53,7 @@ class RowFailed(Exception):
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, how, and where it is kept. `budget` is in seconds; `curves` says whether scores are taken on
-    the way."""
+    """What is compared, how, and where it is kept. `budget` is in seconds."""
 
     out: Path
     entries: tuple[Entry, ...]
@@ -63,7 +62,6 @@ class Comparison:
     budget: float
     seeds: int
     machine: Machine
-    curves: bool
     plugins: tuple[str, ...]
     keep_runs: bool
 
@@ -203,8 +201,8 @@ def train(comparison: Comparison, entry: Entry, seed: int, rounds: int, processe
     else:
         remove_run(run)
         write_text(mark, wanted)
-        command = [*commands.train(entry, comparison.common, rounds, seed, run), *commands.watched(rounds)]
-        command += commands.scored_on_the_way(rounds, comparison.scoring) if comparison.curves else []
+        watching = commands.watching(rounds, comparison.scoring)
+        command = commands.train(entry, comparison.common, rounds, seed, run, watching)
     ran = processes.run(command, log)
     if ran.code not in (0, TrainingFailed.exit_code):
         raise RowFailed(_reason(ran, log))
@@ -254,11 +252,10 @@ def _seconds(records: Sequence[dict[str, Any]], ran: Ran, machine: Machine) -> f
 
 def curve(records: Sequence[dict[str, Any]], minutes: float, scoring: Scoring) -> Iterator[Point]:
     """The leading score in a run's records, over the minutes that the whole run took."""
-    figure = scoring.lead.figure
-    starts = (f"score/{figure}@", f"score/{figure}_{scoring.features}@")
     for record in records:
         for name, value in record.items():
-            if name.startswith(starts) and value is not None:
+            figure = name.removeprefix("score/").partition("@")[0].removesuffix(f"_{scoring.features}")
+            if name.startswith("score/") and plain(figure) == scoring.lead.figure and value is not None:
                 yield Point(minutes * record["round"] / records[-1]["round"], float(value))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class Trained(Options):
     commands: tuple[str, ...] = ()
 
     def figure(self, name: str) -> float | None:
-        """The value of a score by its figure, as in `kid` or `recall_k5`."""
+        """The value of a score by its figure, as in `kid` or `recall`."""
         return next((score.value for score in self.scores if figure_of(score) == name), None)
 
     def floor(self, name: str) -> float | None:
@@ -58,8 +59,13 @@ class Trained(Options):
 
 
 def figure_of(score: Score) -> str:
-    """`kid` of `kid_efficientnet-lite0@2k`: the name without what it was computed from."""
-    return score.name.partition("@")[0].removesuffix(f"_{score.provenance.get('extractor')}")
+    """`kid` of `kid_efficientnet-lite0@2k`, `recall` of `recall_k5_…`: the name without what it was computed from."""
+    return plain(score.name.partition("@")[0].removesuffix(f"_{score.provenance.get('extractor')}"))
+
+
+def plain(figure: str) -> str:
+    """A figure's name without the neighbours its metric looks at."""
+    return re.sub(r"_k\d+$", "", figure)
 
 
 TITLES = {"kid": "KID", "fid": "FID", "is": "IS", "reverse_kl": "reverse KL"}
@@ -67,8 +73,8 @@ TITLES = {"kid": "KID", "fid": "FID", "is": "IS", "reverse_kl": "reverse KL"}
 
 
 def title_of(figure: str) -> str:
-    """A figure as people write it: `coverage_k5` is coverage."""
-    return TITLES.get(figure, figure.removesuffix("_k5").replace("_", " "))
+    """A figure as people write it."""
+    return TITLES.get(figure, figure.replace("_", " "))
 
 
 def short(value: float) -> str:
