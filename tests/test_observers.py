@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import observed
@@ -18,7 +19,8 @@ from ganforge.core import resume, train
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN
 from ganforge.plugins.observers import gif, run_files
-from ganforge.plugins.observers.alarms import AlarmOptions, Alarms
+from ganforge.plugins.observers.alarms import AlarmOptions, rules
+from ganforge.plugins.observers.alarms.observer import Alarms
 from ganforge.plugins.observers.gif import Gif
 from ganforge.plugins.observers.report import Report
 from ganforge.plugins.observers.tensorboard import TensorBoard
@@ -244,8 +246,11 @@ def test_a_training_and_its_resume_are_watched_as_one(tmp_path: Path, toys: Regi
     assert page.count('src="data:image/png;base64,') == 5
 
 
-def test_an_alarm_of_a_real_run_reaches_its_report(tmp_path: Path, toys: Registry) -> None:
-    strict = Alarms(AlarmOptions(gradient_norm=1e-9))
+def test_an_alarm_of_a_real_run_reaches_its_report(
+    tmp_path: Path, toys: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "LIMITS", [replace(limit, level=1e-9) for limit in rules.LIMITS[:1]])
+    strict = Alarms(AlarmOptions(patience=1))
     train(tiny.request(), tmp_path / "run", observers=[strict, Report()], registry=toys)
     assert rounds(tmp_path / "run" / "alarms.jsonl") == [1, 1]
     page = (tmp_path / "run" / "report.html").read_text()

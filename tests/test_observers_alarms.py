@@ -15,7 +15,9 @@ from observed import PROBABILITY, SCORE, record
 
 from ganforge.core.config import Component, Config, Machine, merge, parse_settings
 from ganforge.core.registry import Registry
-from ganforge.plugins.observers.alarms import Alarm, AlarmOptions, Alarms, Episodes, judge
+from ganforge.plugins.observers.alarms import AlarmOptions
+from ganforge.plugins.observers.alarms.observer import Alarms, Episodes
+from ganforge.plugins.observers.alarms.rules import Alarm, judge
 
 OPTIONS = AlarmOptions()
 
@@ -29,7 +31,7 @@ def last_three(**changes: float) -> list[dict[str, float]]:
 
 
 def judged(records: list[dict[str, float]], **settings: Any) -> list[Alarm]:
-    return judge(records, PROBABILITY, observed.config(**settings), OPTIONS)
+    return judge(records, PROBABILITY, observed.config(**settings))
 
 
 def read(directory: Path) -> list[dict[str, Any]]:
@@ -58,7 +60,7 @@ def test_a_loss_at_zero_must_last() -> None:
 
 
 def test_a_loss_at_zero_means_nothing_to_a_loss_that_says_so() -> None:
-    assert judge(last_three(loss_discriminator=0.0), SCORE, observed.config(), OPTIONS) == []
+    assert judge(last_three(loss_discriminator=0.0), SCORE, observed.config()) == []
 
 
 def test_a_loss_far_below_zero_is_not_at_zero() -> None:
@@ -66,16 +68,20 @@ def test_a_loss_far_below_zero_is_not_at_zero() -> None:
 
 
 def test_a_large_gradient_names_its_player() -> None:
-    (alarm,) = judged([record(50, gradient_norm_generator=12_345.6)])
+    (alarm,) = judged(last_three(gradient_norm_generator=12_345.6))
     assert (alarm.kind, alarm.about) == ("large-gradient", "generator")
-    assert "gradient norm of the generator was 12,346, above 100" in alarm.message
+    assert "gradient norm of the generator was 1.23e+04 and has been above 100 since round 400" in alarm.message
     assert "--set generator.lr=0.0001" in alarm.advice
-    assert judged([record(50, gradient_norm_generator=100.0)]) == []
+    assert judged(last_three(gradient_norm_generator=100.0)) == []
+
+
+def test_one_large_gradient_is_none() -> None:
+    assert judged([*last_three(), record(550, gradient_norm_generator=12_345.6)]) == []
 
 
 def test_two_players_with_large_gradients_are_two_alarms() -> None:
-    alarms = judged([record(50, gradient_norm_generator=200, gradient_norm_discriminator=300)])
-    assert [alarm.about for alarm in alarms] == ["discriminator", "generator"]
+    alarms = judged(last_three(gradient_norm_generator=200, gradient_norm_discriminator=300))
+    assert sorted(alarm.about for alarm in alarms) == ["discriminator", "generator"]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -98,7 +104,7 @@ def test_an_infinite_gradient_is_one_alarm() -> None:
 def test_samples_all_alike() -> None:
     (alarm,) = judged(last_three(diversity=0.031))
     assert (alarm.kind, alarm.about) == ("samples-alike", "diversity")
-    assert "their spread was 0.031 of the data's, and has been below 0.1 since round 400" in alarm.message
+    assert "spread of the samples over the data's was 0.031 and has been below 0.1 since round 400" in alarm.message
     assert "--set batch_size=20" in alarm.advice
 
 
@@ -107,24 +113,18 @@ def test_samples_may_be_alike_while_warming_up() -> None:
     assert kinds(judged([record(round_, diversity=0.01) for round_ in (301, 302, 303)])) == ["samples-alike"]
 
 
-def test_thresholds_are_options() -> None:
-    strict = AlarmOptions(gradient_norm=1, patience=1, zero_loss=2, diversity=0.9, warm_up=0)
-    found = kinds(judge([record(1)], PROBABILITY, observed.config(), strict))
-    assert found == ["large-gradient", "large-gradient", "discriminator-loss-zero", "samples-alike"]
-
-
 def test_advice_leaves_out_what_is_on_already() -> None:
     regularizers: dict[str, dict[str, Any]] = {"instance-noise": {}, "spectral-norm": {}}
     smooth = Component.model_validate({"name": "some-loss", "smoothing": "one-sided"})
     settings = {"regularizers": regularizers, "loss": smooth}
     (zero,) = judged(last_three(loss_discriminator=0.0), **settings)
-    (large,) = judged([record(50, gradient_norm_discriminator=200)], **settings)
+    (large,) = judged(last_three(gradient_norm_discriminator=200), **settings)
     assert zero.advice == large.advice == "Train again with --set discriminator.lr=0.0001."
 
 
 def test_a_player_the_config_does_not_know_gets_general_advice() -> None:
     spectral: dict[str, dict[str, Any]] = {"spectral-norm": {}}
-    (alarm,) = judged([record(50) | {"gradient_norm/encoder": 200.0}], regularizers=spectral)
+    (alarm,) = judged([one | {"gradient_norm/encoder": 200.0} for one in last_three()], regularizers=spectral)
     assert alarm.about == "encoder"
     assert alarm.advice == "Train again with a smaller learning rate."
 
@@ -145,14 +145,14 @@ def test_every_advised_setting_is_one_that_the_config_takes(registry: Registry) 
 
 
 def test_an_episode_is_news_once_and_again_after_a_calm() -> None:
-    alarm = Alarm(1, "kind", "about", "", "")
+    alarm = Alarm(1, "kind", "about", "suspicious", "", "")
     episodes = Episodes(calm=2)
     news = [len(episodes.news([alarm] if on else [])) for on in (1, 1, 0, 1, 0, 0, 1)]
     assert news == [1, 0, 0, 0, 0, 0, 1]
 
 
 def test_alarms_are_told_once_and_written_once_an_episode(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    alarms = Alarms(OPTIONS)
+    alarms = Alarms(AlarmOptions(patience=1))
     alarms.run_started(observed.info(tmp_path))
     with caplog.at_level(logging.WARNING, logger="ganforge"):
         observed.log(tmp_path, [record(r, gradient_norm_generator=200) for r in range(50, 500, 50)], alarms)
@@ -160,13 +160,13 @@ def test_alarms_are_told_once_and_written_once_an_episode(tmp_path: Path, caplog
         observed.log(tmp_path, [record(700, gradient_norm_generator=300)], alarms)
     written = read(tmp_path)
     assert [alarm["round"] for alarm in written] == [50, 700]
-    assert set(written[0]) == {"round", "kind", "about", "message", "advice"}
+    assert set(written[0]) == {"round", "kind", "about", "severity", "message", "advice"}
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("round 50: the gradient norm of the generator was 200")
 
 
 def test_after_a_resume_later_alarms_go_and_the_episode_goes_on(tmp_path: Path) -> None:
-    first = Alarms(OPTIONS)
+    first = Alarms(AlarmOptions(patience=1))
     first.run_started(observed.info(tmp_path))
     observed.log(tmp_path, [record(50, gradient_norm_generator=200)], first)
     observed.log(tmp_path, [record(100, gradient_norm_generator=200, loss_generator=math.nan)], first)
@@ -174,7 +174,7 @@ def test_after_a_resume_later_alarms_go_and_the_episode_goes_on(tmp_path: Path) 
     with (tmp_path / "alarms.jsonl").open("a") as file:
         file.write('{"round": 100, "kind": "cut o')
 
-    second = Alarms(OPTIONS)
+    second = Alarms(AlarmOptions(patience=1))
     second.run_started(observed.info(tmp_path, start=50))
     assert [alarm["round"] for alarm in read(tmp_path)] == [50]
     second.step_logged(record(100, gradient_norm_generator=200))
@@ -194,7 +194,7 @@ def test_a_streak_goes_on_across_a_resume(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_written_does_not_stop_the_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    alarms = Alarms(OPTIONS)
+    alarms = Alarms(AlarmOptions(patience=1))
     alarms.run_started(observed.info(tmp_path / "gone"))
     alarms.step_logged(record(50, gradient_norm_generator=200))
     assert "the alarm is not in" in caplog.text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.util import find_spec
 from itertools import zip_longest
 from typing import Any, cast, get_args
 
@@ -16,13 +15,6 @@ USUAL = {"images": ("kid", "fid", "prdc"), "points": ("modes",)}
 
 SUBSET = 1000
 """Samples without which the usual `kid` has no subsets."""
-
-
-def default_features(registry: Registry) -> str | None:
-    """The extractor of the highest rank of those whose modules are installed; None where there is none."""
-    ranked = sorted(registry.all("extractor").values(), key=lambda spec: spec.rank, reverse=True)
-    installed = (s.name for s in ranked if s.rank > 0 and all(find_spec(module) for module in s.requires))
-    return next(installed, None)
 
 
 def split_named(name: str) -> Split:

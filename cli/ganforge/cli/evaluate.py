@@ -14,7 +14,6 @@ from ganforge.cli.asking import (
     by_name,
     check_classes,
     chosen_metrics,
-    default_features,
     inception_instead_of,
     split_named,
     with_options,
@@ -89,7 +88,7 @@ def evaluate(
     Example: ganforge evaluate model.onnx --samples 5000 --metrics kid,prdc
     """
     from ganforge.cli.watching import watching
-    from ganforge.core.evaluate import Asked, Reference
+    from ganforge.core.evaluate import Asked, Reference, default_extractor
     from ganforge.core.evaluate import evaluate as evaluate_
     from ganforge.core.run import resolve_device
 
@@ -108,7 +107,7 @@ def evaluate(
         features, options_of_features = inception_instead_of(features), {**options_of_features, "weights": str(weights)}
     asked = Asked(
         metrics=with_options(chosen_metrics(metrics, reference.data, samples, options, registry), options),
-        extractor=features or default_features(registry),
+        extractor=features or default_extractor(registry),
         extractor_options=options_of_features,
         samples=samples,
         seed=seed,

@@ -17,7 +17,6 @@ from ganforge.core.data import Data, DataSpec
 from ganforge.core.errors import GanforgeError
 from ganforge.core.latents import Generator
 from ganforge.core.options import parse
-from ganforge.core.pictures import to_pixels
 from ganforge.core.registry import Registry
 
 log = logging.getLogger("ganforge")
@@ -49,9 +48,7 @@ class Subject:
 
     def sample(self, start: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Samples `start` … `start + n`, uint8 [n, C, H, W] or points float32 [n, 2], and their labels int64 [n]."""
-        latents, labels = self.generator.draw(self.seed, n, start)
-        samples = self.generator.make(latents, labels)
-        return to_pixels(samples).transpose(0, 3, 1, 2) if samples.ndim == 4 else samples, labels
+        return self.generator.sampler(self.seed)(start, n)
 
 
 def open_subject(source: Path, seed: int, truncation: float | None, device: str) -> Subject:
@@ -81,9 +78,8 @@ def _of_file(source: Path, seed: int, device: str) -> Subject:
 
 def _of_run(source: Path, seed: int, device: str) -> Subject:
     run = open_run(source, device)
-    game = run.game  # loads the checkpoint, and with it the round
+    generator = run.game.averaged_generator  # loads the checkpoint, and with it the round
     known = _known(run.config.recipe.name, run.round, run.config.digest(), f"torch {version('torch')}")
-    generator = Generator(game.latent, run.data, run.labelled, game.sample)
     return Subject(generator, seed, run.config.data.model_dump(), run.fingerprint, known)
 
 

@@ -46,5 +46,4 @@ def open_generator(source: Path) -> Generator:
 
         model = load(source)
         return Generator(model.card.latent, model.card.data, model.card.labelled, model.generate)
-    run = open_run(source)
-    return Generator(run.game.latent, run.data, run.labelled, run.game.sample)
+    return open_run(source).game.averaged_generator

@@ -33,6 +33,10 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Everything random follows from it.")] = None,
     every: Annotated[int | None, typer.Option(help="Rounds between two sample pictures and checkpoints.")] = None,
     log_every: Annotated[int | None, typer.Option(help="Rounds between two lines of metrics.jsonl.")] = None,
+    evaluate_every: Annotated[
+        int | None,
+        typer.Option(help="Rounds between two scores; the best checkpoint is kept in RUN/best.", show_default="never"),
+    ] = None,
     conditioning: Annotated[
         str | None,
         typer.Option(
@@ -67,6 +71,7 @@ def train(
         "seed": seed,
         "every": every,
         "log_every": log_every,
+        "observers": {"scores": {"every": evaluate_every}},
     }
     play(request(config, flags, settings or []), out)
 

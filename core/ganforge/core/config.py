@@ -113,7 +113,7 @@ class Machine(Options):
         return device
 
 
-DEFAULT_OBSERVERS: dict[str, dict[str, Any]] = {"report": {}, "gif": {}, "tensorboard": {}, "alarms": {}}
+DEFAULT_OBSERVERS: dict[str, dict[str, Any]] = {"health": {}, "alarms": {}, "report": {}, "gif": {}, "tensorboard": {}}
 
 
 class Config(Options):

@@ -141,7 +141,7 @@ class Judge:
         reference: Reference,
         asked: Asked,
         registry: Registry,
-        watch: Watch,
+        watch: Watch = lambda what, done, of: None,
         generator: Generator | None = None,
     ) -> None:
         self.reference, self.asked, self.registry, self.watch = reference, asked, registry, watch
@@ -161,7 +161,7 @@ class Judge:
 
     def score(self, sides: Sequence[Side]) -> list[Figures]:
         """What the metrics say of each side; the real one is passed through once for all."""
-        scorers = [self._build(side) for side in sides]
+        scorers = [self.scorers(side) for side in sides]
         for batch in self._batches(self.real, self.needs):
             for one in scorers:
                 self._update(one, batch, real=True)
@@ -219,7 +219,8 @@ class Judge:
             if count < metric.least:
                 raise GanforgeError(f"metric '{metric.name}' needs at least {metric.least} {side} samples, not {count}")
 
-    def _build(self, side: Side) -> dict[str, Scorer]:
+    def scorers(self, side: Side) -> dict[str, Scorer]:
+        """The metrics, built for a side."""
         case, scorers = self._case(side), dict[str, Scorer]()
         for name, metric in self.specs.items():
             if side.real and not metric.floor:
@@ -281,6 +282,18 @@ class Judge:
         samples, labels = side.sample(start, n)
         there = torch.from_numpy(np.ascontiguousarray(samples)).to(self.asked.device)
         return there, None if labels is None else torch.from_numpy(labels)
+
+
+def default_extractor(registry: Registry) -> str | None:
+    """The extractor of the highest rank of those whose modules are installed; None where there is none."""
+    ranked = sorted(registry.all("extractor").values(), key=lambda spec: spec.rank, reverse=True)
+    installed = (s.name for s in ranked if s.rank > 0 and all(find_spec(module) for module in s.requires))
+    return next(installed, None)
+
+
+def plain_name(figure: str) -> str:
+    """A figure's name without what its metric was set to: `coverage` of `coverage_k5`."""
+    return figure.partition("_k")[0]
 
 
 class Seer:

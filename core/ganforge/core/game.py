@@ -22,6 +22,7 @@ from ganforge.core.config import UNCONDITIONED, Config, PlayerConfig
 from ganforge.core.data import DataSpec
 from ganforge.core.draw import Batch, Draw
 from ganforge.core.duel import Clock, Critique, Duel, Generated, Networks, Player, Role, Step
+from ganforge.core.latents import Generator
 from ganforge.core.specs import Reading
 
 __all__ = [
@@ -198,6 +199,11 @@ class Game(nn.Module):
     def labelled(self) -> bool:
         """Whether users give labels to what they take away."""
         return any(export.labelled for export in self.exports().values())
+
+    @property
+    def averaged_generator(self) -> Generator:
+        """The averaged generator as users have it, to whom it is a function of latents and labels."""
+        return Generator(self.latent, self.data, self.labelled, self.sample)
 
     # What effects may ask of a game.
 

@@ -115,6 +115,19 @@ class Generator(NamedTuple):
         latents = self.latent.sample(seed, n, start=start, truncation=self.truncation)
         return latents, self.data.labels(n, start=start) if self.labelled else None
 
+    def sampler(self, seed: int) -> Callable[[int, int], tuple[np.ndarray, np.ndarray | None]]:
+        """(start, n) to pictures `start` … `start + n` of `seed`: uint8 [n, C, H, W], or points float32 [n, 2]; and
+        their labels int64 [n]."""
+
+        from ganforge.core.pictures import to_pixels
+
+        def sample(start: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
+            latents, labels = self.draw(seed, n, start)
+            samples = self.make(latents, labels)
+            return to_pixels(samples).transpose(0, 3, 1, 2) if samples.ndim == 4 else samples, labels
+
+        return sample
+
 
 SWEPT, SWEPT_ROWS = 2.0, 8  # how far a sweep goes, and its rows where no categorical code gives them
 _CODES = 1 << 20  # streams below hold z and its redraws; codes have their own, so adding one moves no z

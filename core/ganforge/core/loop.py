@@ -151,6 +151,8 @@ class Recorder:
             "images_per_second": round((done - self.since_round) * images / max(seconds, 1e-9), 1),
             **{name: float(value) for name, value in figures.items()},
         }
+        for observer in self.observers:
+            record |= observer.measure(self.game, done)
         self.since, self.since_round = time.monotonic(), done
         if self.writes:
             append_line(self.info.directory / "metrics.jsonl", json.dumps(_without_nan(record)))

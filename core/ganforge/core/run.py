@@ -27,7 +27,7 @@ from ganforge.core.config import (
     read_toml,
     resolve,
 )
-from ganforge.core.data import Data, DataSpec, check_labels
+from ganforge.core.data import Data, DataSpec, Split, check_labels
 from ganforge.core.draw import Stream, hash64
 from ganforge.core.errors import GanforgeError
 from ganforge.core.files import locked, write_text
@@ -159,8 +159,6 @@ def train(
     game = build_game(config, data.spec, registry)
     directory = Path(distributed.same_text(str(out or _new_name(config))))
     run = Run(directory, config, data.spec, data.fingerprint, registry)
-    if distributed.rank() == 0:
-        run.save_config()
     return _play(run, game, data, 0, observers)
 
 
@@ -297,11 +295,21 @@ def _build(registry: Registry, kind: str, name: str, values: Mapping[str, Any], 
 def _play(run: Run, game: Game, data: Data, start: int, observers: Sequence[RunObserver]) -> Run:
     config, registry = run.config, run.registry
     reading = registry.find("loss", config.loss.name).reading
-    info = RunInfo(run.directory, config, data.spec, len(data), reading, start)
+
+    def load(split: Split) -> Data:
+        return data if split == "train" else load_data(config.data, registry, split)
+
+    info = RunInfo(run.directory, config, data.spec, len(data), reading, start, load, registry)
     chosen = [_build(registry, "observer", name, values) for name, values in config.observers.items()]
+    watching = [*chosen, *observers]
     stream = Stream(data, config.seed, flip=config.data.flip, channels_last=config.machine.channels_last)
+    if distributed.rank() == 0:
+        for observer in watching:
+            observer.check(info, game)
+        if start == 0:
+            run.save_config()
     with locked(run.directory) if distributed.rank() == 0 else contextlib.nullcontext():
-        play(game, stream, info, [*chosen, *observers])
+        play(game, stream, info, watching)
     run.game, run.round = game, config.steps
     return run
 

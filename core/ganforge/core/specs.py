@@ -157,7 +157,8 @@ class Metric(Spec[O_contra]):
 
     `build` makes a new scorer for each side that is judged. `least` is the fewest samples of a side it can judge,
     `requires` the modules it imports beyond those of a training. `floor` says that real samples in the generator's
-    place score as a perfect generator's would.
+    place score as a perfect generator's would. `best` are the figures by which generators are ranked, the usual one
+    first, and which value is best; a figure `coverage_k5` stands there as `coverage`.
     """
 
     build: Callable[[O_contra, Case], Scorer]
@@ -165,3 +166,4 @@ class Metric(Spec[O_contra]):
     least: int = 1
     floor: bool = True
     requires: tuple[str, ...] = ()
+    best: Mapping[str, Literal["lowest", "highest"]] = field(default_factory=dict)

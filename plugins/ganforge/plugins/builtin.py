@@ -67,4 +67,6 @@ BUILTIN = {
     "gif": "ganforge.plugins.observers.gif",
     "tensorboard": "ganforge.plugins.observers.tensorboard",
     "alarms": "ganforge.plugins.observers.alarms",
+    "health": "ganforge.plugins.observers.health",
+    "scores": "ganforge.plugins.observers.scores",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -43,9 +44,10 @@ def _parsed(line: str) -> dict[str, Any] | None:
 
 
 def read_records(directory: Path, until: int) -> list[dict[str, float]]:
-    """The run's records up to round `until`, oldest first."""
+    """The run's records up to round `until`, oldest first; what was not finite is NaN."""
     lines = [line for line in read_lines(directory / "metrics.jsonl") if line["round"] <= until]
-    return [{name: v for name, v in line.items() if isinstance(v, int | float)} for line in lines]
+    whole = [{name: math.nan if value is None else value for name, value in line.items()} for line in lines]
+    return [{name: value for name, value in line.items() if isinstance(value, int | float)} for line in whole]
 
 
 def snapshots(directory: Path, until: int) -> list[Snapshot]:

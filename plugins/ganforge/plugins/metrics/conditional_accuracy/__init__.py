@@ -34,5 +34,6 @@ def ganforge_metrics() -> list[Metric[Any]]:
             paper="1807.09499",
             build=build,
             needs=frozenset({"logits", "labels"}),
+            best={"conditional_accuracy": "highest"},
         )
     ]

@@ -31,6 +31,7 @@ def ganforge_metrics() -> list[Metric[Any]]:
             paper="1706.08500",
             build=build,
             needs=frozenset({"features"}),
+            best={"fid": "lowest"},
             least=2,
         )
     ]

@@ -40,5 +40,6 @@ def ganforge_metrics() -> list[Metric[Any]]:
             options=InceptionScoreOptions,
             build=build,
             needs=frozenset({"logits"}),
+            best={"is": "highest"},
         )
     ]

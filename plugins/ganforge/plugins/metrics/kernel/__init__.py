@@ -41,6 +41,7 @@ def ganforge_metrics() -> list[Metric[Any]]:
             options=KernelOptions,
             build=build,
             needs=frozenset({"features"}),
+            best={"kid": "lowest"},
             least=2,
             requires=("torchmetrics",),
         )

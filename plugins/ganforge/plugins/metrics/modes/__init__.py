@@ -81,5 +81,6 @@ def ganforge_metrics() -> list[Metric[Any]]:
             paper="1705.07761",
             build=build,
             needs=frozenset({"points"}),
+            best={"reverse_kl": "lowest", "modes": "highest", "high_quality": "highest"},
         )
     ]

@@ -24,7 +24,7 @@ class PrdcOptions(Options):
 
 def build(options: PrdcOptions, case: Case) -> Any:
     from ganforge.plugins.blocks.sides import counts, require
-    from ganforge.plugins.metrics.prdc.manifolds import Prdc
+    from ganforge.plugins.metrics.prdc.scorer import Prdc
 
     require("prdc.k", options.k, counts(case), beyond=1)
     return Prdc(options.k)
@@ -40,6 +40,7 @@ def ganforge_metrics() -> list[Metric[Any]]:
             options=PrdcOptions,
             build=build,
             needs=frozenset({"features"}),
+            best={"coverage": "highest", "density": "highest", "recall": "highest", "precision": "highest"},
             least=2,
         )
     ]

@@ -169,22 +169,38 @@ def _curves(reading: Reading, records: Records) -> Iterator[Chart]:
     names = list(dict.fromkeys(name for record in records for name in record if name not in POSITION))
     groups: dict[str, list[str]] = {}
     for name in names:
-        group = "critic" if name in ("d_real", "d_fake") else name.partition("/")[0]
-        groups.setdefault(group, []).append(name)
+        groups.setdefault(_group(name), []).append(name)
     order = [*(key for key in KNOWN if key in groups), *(key for key in groups if key not in KNOWN)]
     for number, key in enumerate(order):
-        title, note = KNOWN.get(key, (key.replace("_", " ").capitalize(), ""))
+        title, note = KNOWN.get(key, (key.removeprefix("score/").replace("_", " ").capitalize(), ""))
         lines = [_line(name, records) for name in groups[key]]
         covers = (0.0, 1.0) if key == "diversity" else ()
         chart = Chart(f"curve-{number}", title, note, lines, covers=covers, log=key == "gradient_norm")
         yield _reading_chart(chart, reading) if key == "critic" else chart
 
 
+def _group(name: str) -> str:
+    """Figures that share a chart. Every score has its own, for they share no scale."""
+    if name in CRITIC or name == "separation":
+        return "critic" if name in CRITIC else "accuracy"
+    return name if name.startswith("score/") else name.partition("/")[0]
+
+
+CRITIC = {"d_real": "real", "d_fake": "fake", "d_held_out": "held out"}
+
 KNOWN = {
     "loss": ("Losses", "They measure the balance of the game, not the quality of the samples."),
     "critic": ("", ""),
     "gradient_norm": ("Gradient norms", "Steady is good; over 100 the learning rate is usually too large."),
     "diversity": ("Diversity", "Spread of the samples: 1 is that of the data, 0 is one picture."),
+    "variety": ("Variety", "Of the averaged generator: distances and coverage of the data, without features."),
+    "support": ("Different pictures", "By the birthday paradox, up to as many as so few samples can show."),
+    "accuracy": ("Discriminator: accuracy", "On real, held-out and generated samples, and of ranking the latter two."),
+    "overfitting": ("Discriminator: overfitting", "Above 0.6 it knows the training data by heart (ADA)."),
+    "d_low": ("Discriminator: lowest tenth", "The 10 % quantile of its opinion."),
+    "d_high": ("Discriminator: highest tenth", "The 90 % quantile of its opinion."),
+    "singular": ("Largest singular value", "Of the generator's weights: it explodes in a collapse."),
+    "output": ("Output", "Shares of values at the ends of the range, and of dead ones, beyond the data's."),
     "penalty": ("Penalties", "With their weights, as they enter the losses."),
     "images_per_second": ("Images a second", "Real images that the discriminator saw."),
 }
@@ -206,7 +222,7 @@ def _reading_chart(chart: Chart, reading: Reading) -> Chart:
 
 
 def _line(name: str, records: Records) -> Line:
-    label = {"d_real": "real", "d_fake": "fake"}.get(name, name.partition("/")[2] or name.replace("_", " "))
+    label = CRITIC.get(name, (name.partition("/")[2] or name).replace("_", " "))
     points = [(record["round"], record[name]) for record in records if name in record]
     rounds, values = np.array(points, dtype=np.float64).T
     return Line(label, rounds, values)

@@ -8,23 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganforge.core.evaluation import Judged
 from ganforge.plugins.blocks.distances import distances_by_rows, radii
-from ganforge.plugins.blocks.sides import Sides
-
-
-class Prdc:
-    """From features [n, dim] of both sides to `precision_k5` and the others, k being what it is."""
-
-    def __init__(self, k: int) -> None:
-        self.k, self.sides = k, Sides()
-
-    def update(self, batch: Judged, real: bool) -> None:
-        self.sides.update(batch, real)
-
-    def compute(self) -> dict[str, float]:
-        found = prdc(self.sides.real.double(), self.sides.generated.double(), self.k)
-        return {f"{name}_k{self.k}": value for name, value in found.items()}
 
 
 def prdc(real: Tensor, generated: Tensor, k: int) -> dict[str, float]:

@@ -1,0 +1,193 @@
+"""Figures with a limit: something is wrong when it is crossed for several records. docs/diagnosis.md has the sources.
+
+The limits were chosen on half of the trainings of `benchmarks/diagnosis.py` and tried on the other half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from ganforge.core.config import Config, PlayerConfig
+
+Severity = Literal["suspicious", "failed"]
+Settings = Callable[[Config, str], list[str]]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A figure that is wrong above or below a level.
+
+    `what` is the figure in words, `means` what follows from it, `causes` the usual ones, `settings` what to try.
+    `warm_up` rounds are left out.
+    """
+
+    kind: str
+    figure: str
+    side: Literal["above", "below"]
+    level: float
+    severity: Severity
+    what: str
+    means: str
+    causes: str
+    settings: Settings
+    warm_up: int = 300
+
+    def crossed(self, value: float) -> bool:
+        return value > self.level if self.side == "above" else value < self.level
+
+
+def slower(config: Config, player: str) -> list[str]:
+    """Half the player's learning rate; nothing for a player the config does not know."""
+    settings = getattr(config, player, None)
+    return [f"--set {player}.lr={settings.lr / 2:g}"] if isinstance(settings, PlayerConfig) else []
+
+
+def unless_on(config: Config, regularizer: str) -> list[str]:
+    return [] if regularizer in config.regularizers else [f"--set regularizers.{regularizer}=true"]
+
+
+def smoothing(config: Config) -> list[str]:
+    """One-sided label smoothing, for a loss that has it and does not use it yet."""
+    return ["--set loss.smoothing=one-sided"] if config.loss.values.get("smoothing") == "none" else []
+
+
+def _more_variety(config: Config, about: str) -> list[str]:
+    settings = [*slower(config, "generator"), *unless_on(config, "instance-noise")]
+    return [*settings, f"--set batch_size={2 * config.batch_size}"]
+
+
+ALIKE = "the generator found one kind that passes and stays with it, or it has stopped learning"
+
+BEYOND = "the learning rate is too large, or one player has won and the other no longer learns"
+
+
+def _both_slower(config: Config, about: str) -> list[str]:
+    return [*slower(config, "discriminator"), *slower(config, "generator")]
+
+
+LIMITS = (
+    Limit(
+        kind="large-gradient",
+        figure="gradient_norm/",
+        side="above",
+        level=100,
+        severity="suspicious",
+        what="the gradient norm of the {about}",
+        means="Its steps are hardly those of a descent.",
+        causes="a learning rate too large, or a critic that nothing keeps smooth",
+        settings=lambda config, about: [*slower(config, about), *unless_on(config, "spectral-norm")],
+        warm_up=0,
+    ),
+    Limit(
+        kind="samples-alike",
+        figure="diversity",
+        side="below",
+        level=0.1,
+        severity="failed",
+        what="the spread of the samples over the data's",
+        means="They have become all alike.",
+        causes=ALIKE,
+        settings=_more_variety,
+    ),
+    Limit(
+        kind="little-variety",
+        figure="variety/distance",
+        side="below",
+        level=0.7,
+        severity="suspicious",
+        what="the distance between two samples, over that between two real ones,",
+        means="They vary less than the data.",
+        causes=ALIKE,
+        settings=_more_variety,
+    ),
+    Limit(
+        kind="little-variety",
+        figure="variety/distance",
+        side="below",
+        level=0.4,
+        severity="failed",
+        what="the distance between two samples, over that between two real ones,",
+        means="They are nearly all alike.",
+        causes=ALIKE,
+        settings=_more_variety,
+    ),
+    Limit(
+        kind="data-not-covered",
+        figure="variety/coverage",
+        side="below",
+        level=0.6,
+        severity="suspicious",
+        what="the share of real samples with a generated one near them",
+        means="Part of the data has none: kinds are missing, or samples are unlike it still.",
+        causes=f"too few rounds so far; otherwise {ALIKE}",
+        settings=_more_variety,
+    ),
+    Limit(
+        kind="data-not-covered",
+        figure="variety/coverage",
+        side="below",
+        level=0.3,
+        severity="failed",
+        what="the share of real samples with a generated one near them",
+        means="The samples are not like the data, or like little of it.",
+        causes=f"too few rounds so far; otherwise {BEYOND}",
+        settings=_both_slower,
+    ),
+    Limit(
+        kind="few-pictures",
+        figure="support",
+        side="below",
+        level=500,
+        severity="suspicious",
+        what="the number of different pictures, by the birthday paradox,",
+        means="The generator repeats itself.",
+        causes=ALIKE,
+        settings=_more_variety,
+    ),
+    Limit(
+        kind="few-pictures",
+        figure="support",
+        side="below",
+        level=50,
+        severity="failed",
+        what="the number of different pictures, by the birthday paradox,",
+        means="The generator makes hardly more than these.",
+        causes=ALIKE,
+        settings=_more_variety,
+    ),
+    Limit(
+        kind="dead-output",
+        figure="output/dead",
+        side="above",
+        level=0.3,
+        severity="failed",
+        what="the share of values that never change, beyond the data's,",
+        means="The generator has lost part of its output.",
+        causes="units that died at a learning rate too large",
+        settings=lambda config, about: slower(config, "generator"),
+    ),
+    Limit(
+        kind="saturated-output",
+        figure="output/saturated",
+        side="above",
+        level=0.3,
+        severity="failed",
+        what="the share of values at the ends of the range, beyond the data's,",
+        means="There the generator's last layer has no gradient.",
+        causes="a learning rate too large, or a discriminator that nothing keeps smooth",
+        settings=lambda config, about: [*slower(config, "generator"), *unless_on(config, "spectral-norm")],
+    ),
+    Limit(
+        kind="overfitting",
+        figure="overfitting/r_v",
+        side="above",
+        level=0.6,
+        severity="suspicious",
+        what="how much of the way from real to generated the opinion of held-out samples has gone",
+        means="The discriminator knows the training data by heart.",
+        causes="too little data, or a training that went on for too long",
+        settings=lambda config, about: [*unless_on(config, "ada"), *unless_on(config, "diffaugment")],
+    ),
+)

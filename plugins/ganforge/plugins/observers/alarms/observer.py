@@ -1,0 +1,88 @@
+"""Tells what looks wrong while a run is played: once to a person, once an episode to RUN/alarms.jsonl."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ganforge.core import GanforgeError, Record, RunInfo, RunObserver
+from ganforge.core.files import write_text
+from ganforge.plugins.observers.alarms import AlarmOptions
+from ganforge.plugins.observers.alarms.diagnosis import best_score
+from ganforge.plugins.observers.alarms.rules import Alarm, judge
+from ganforge.plugins.observers.run_files import read_lines, read_records
+
+log = logging.getLogger("ganforge")
+
+
+class Episodes:
+    """Makes of alarms news: one is new the first time, and again only after `calm` records without it."""
+
+    def __init__(self, calm: int) -> None:
+        self.calm = calm
+        self.absent: dict[tuple[str, str], int] = {}
+
+    def news(self, alarms: Sequence[Alarm]) -> list[Alarm]:
+        """The alarms of one record that were not going on already."""
+        fresh = [alarm for alarm in alarms if (alarm.kind, alarm.about) not in self.absent]
+        present = {(alarm.kind, alarm.about) for alarm in alarms}
+        waited = {key: n + 1 for key, n in self.absent.items() if key not in present and n + 1 < self.calm}
+        self.absent = waited | dict.fromkeys(present, 0)
+        return fresh
+
+
+class Alarms(RunObserver):
+    """Judges every record; writes what is new to alarms.jsonl and to the log."""
+
+    def __init__(self, options: AlarmOptions) -> None:
+        self.options = options
+
+    def run_started(self, info: RunInfo) -> None:
+        self.info, self.path = info, info.directory / "alarms.jsonl"
+        self.records: list[Record] = []
+        self.episodes = Episodes(self.options.calm)
+        self.told: set[tuple[str, str]] = set()
+        self._drop_alarms_beyond(info.start)
+        # What was going on at the checkpoint is not news after it.
+        for record in read_records(info.directory, info.start):
+            self._news(record)
+
+    def step_logged(self, record: Record) -> None:
+        for alarm in self._news(record):
+            # A person is told once of each trouble; its every return is in the file and counted in the report.
+            told = (alarm.kind, alarm.about) in self.told
+            log.log(
+                logging.INFO if told else logging.WARNING, "round %d: %s %s", alarm.round, alarm.message, alarm.advice
+            )
+            self.told.add((alarm.kind, alarm.about))
+            self._write(alarm)
+
+    def _news(self, record: Record) -> list[Alarm]:
+        self.records.append(record)
+        best, patience = best_score(self.info.directory), self.options.patience
+        found = judge(self.records, self.info.reading, self.info.config, patience, best)
+        return self.episodes.news([alarm for alarm in found if alarm.kind not in self.options.ignore])
+
+    def _write(self, alarm: Alarm) -> None:
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(alarm)) + "\n")
+        except OSError as error:
+            log.warning("the alarm is not in %s: %s", self.path, error)
+
+    def _drop_alarms_beyond(self, start: int) -> None:
+        if not self.path.exists():
+            return
+        kept = [alarm for alarm in read_lines(self.path) if alarm["round"] <= start]
+        _rewrite(self.path, kept)
+
+
+def _rewrite(path: Path, values: Sequence[dict[str, Any]]) -> None:
+    try:
+        write_text(path, "".join(json.dumps(value) + "\n" for value in values))
+    except GanforgeError as error:
+        log.warning("old alarms stay: %s", error)

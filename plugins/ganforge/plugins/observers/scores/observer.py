@@ -1,0 +1,96 @@
+"""Scores a game that is being played, and keeps it where it was best."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from ganforge.core import GanforgeError, RunInfo, RunObserver, checkpoint
+from ganforge.core.errors import unknown
+from ganforge.core.evaluate import (
+    Asked,
+    Judge,
+    Reference,
+    Side,
+    default_extractor,
+    plain_name,
+)
+from ganforge.core.files import write_text
+from ganforge.core.game import Game
+from ganforge.plugins.observers.scores import ScoresOptions
+
+log = logging.getLogger("ganforge")
+
+USUAL = {"images": ("kid",), "points": ("modes",)}
+
+
+class Scores(RunObserver):
+    """One judge for the whole training. A score that cannot be had then is a warning, and no reason to stop."""
+
+    def __init__(self, options: ScoresOptions) -> None:
+        self.options = options
+
+    def check(self, info: RunInfo, game: Game) -> None:
+        """Build the judge: whatever is wrong with metrics, features or data is said before the first round."""
+        asked = Asked(
+            metrics={name: {} for name in self.options.metrics or USUAL[info.data.kind]},
+            extractor=self.options.features or default_extractor(info.registry),
+            samples=self.options.samples,
+            device=game.device.type,
+        )
+        generator, reference = game.averaged_generator, Reference(info.load("train"), info.load("test"))
+        sample = generator.sampler(asked.seed)
+        self.judge = Judge(sample, reference, asked, info.registry, generator=generator)
+        self.side = Side("generated", sample, asked.samples, real=False)
+        self.judge.scorers(self.side)  # too few samples for a metric's options show here
+        self.ranks = {figure: best for metric in self.judge.specs.values() for figure, best in metric.best.items()}
+        self.ranked = plain_name(self.options.best) or next(iter(self.ranks), "")
+        if self.options.best and self.ranked not in self.ranks:
+            raise unknown("figure", self.options.best, self.ranks, "observers.scores.best")
+
+    def run_started(self, info: RunInfo) -> None:
+        self.info, self.seen = info, info.start
+        self.folder = info.directory / "best"
+        self.best = self._known()
+
+    def measure(self, game: Game, round_: int) -> Mapping[str, float]:
+        every, before, self.seen = self.options.every, self.seen, round_
+        if round_ // every == before // every and round_ < self.info.config.steps:
+            return {}
+        try:
+            (found,) = self.judge.score([self.side])
+        except GanforgeError as error:
+            log.warning("no score after round %d: %s", round_, error)
+            return {}
+        named = {(metric, key): self.judge.name(metric, key) for metric, figures in found.items() for key in figures}
+        for (metric, key), name in named.items():
+            if plain_name(key) == self.ranked and self._is_better(found[metric][key]):
+                self._keep(game, {"figure": name, "value": found[metric][key], "round": round_})
+        return {f"score/{name}": found[metric][key] for (metric, key), name in named.items()}
+
+    def _is_better(self, value: float) -> bool:
+        if self.best is None:
+            return True
+        return value < self.best if self.ranks[self.ranked] == "lowest" else value > self.best
+
+    def _keep(self, game: Game, score: Mapping[str, Any]) -> None:
+        """RUN/best is a run directory with this checkpoint alone, and what it scored."""
+        self.best = score["value"]
+        try:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            checkpoint.save(game, self.folder / "checkpoints", score["round"], keep=1)
+            shutil.copyfile(self.info.directory / "config.toml", self.folder / "config.toml")
+            write_text(self.folder / "score.json", json.dumps(score, indent=1) + "\n")
+        except (GanforgeError, OSError) as error:
+            log.warning("the best checkpoint is not kept: %s", error)
+
+    def _known(self) -> float | None:
+        """The best score up to where the run goes on from. A later one is forgotten: it will come again."""
+        try:
+            score = json.loads((self.folder / "score.json").read_text(encoding="utf-8"))
+            return float(score["value"]) if score["round"] <= self.info.start else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None

@@ -1,0 +1,185 @@
+"""The verdict on a run: every alarm fires on its own evidence, and the exit code says the worst."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import observed
+import pytest
+import tiny
+from command import ganforge
+from observed import PROBABILITY, record
+
+from ganforge.core import train
+from ganforge.core.config import Config, merge, parse_settings
+from ganforge.core.registry import Registry
+from ganforge.plugins.builtin import BUILTIN
+from ganforge.plugins.observers.alarms import rules
+from ganforge.plugins.observers.alarms.limits import LIMITS, Limit
+from ganforge.plugins.observers.alarms.rules import Alarm, judge
+
+HEALTH = {
+    "variety/distance": 0.9,
+    "variety/coverage": 0.9,
+    "variety/precision": 0.8,
+    "support": 8000.0,
+    "output/dead": 0.0,
+    "output/saturated": 0.0,
+    "overfitting/r_v": 0.1,
+    "singular": 2.0,
+}
+
+
+def measured(n: int = 12, **changes: float) -> list[dict[str, float]]:
+    """Records of a healthy run but for what is changed in all of them."""
+    names = {name.replace("/", "_"): name for name in HEALTH}
+    health = HEALTH | {names.get(name, name): value for name, value in changes.items()}
+    return [record(500 + 50 * i) | health for i in range(n)]
+
+
+def judged(records: list[dict[str, float]], **more: Any) -> list[Alarm]:
+    return judge(records, PROBABILITY, observed.config(), **more)
+
+
+def test_a_healthy_run_raises_nothing() -> None:
+    assert judged(measured()) == []
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: f"{limit.kind}-{limit.severity}")
+def test_a_limit_is_told_when_it_is_crossed_for_long_enough(limit: Limit) -> None:
+    figure = limit.figure + ("generator" if limit.figure.endswith("/") else "")
+    beyond = limit.level * (1.05 if limit.side == "above" else 0.95)
+    records = measured()
+    for one in records[-3:]:
+        one[figure] = beyond
+    (alarm,) = [alarm for alarm in judged(records) if alarm.kind == limit.kind]
+    assert alarm.severity == limit.severity
+    assert f"{limit.side} {limit.level:g} since round 950" in alarm.message
+    assert "Usual causes: " in alarm.message
+    assert alarm.advice.startswith("Train again with --set ")
+    records[-2][figure] = limit.level
+    assert not [alarm for alarm in judged(records) if (alarm.kind, alarm.severity) == (limit.kind, limit.severity)]
+
+
+def test_a_limit_waits_for_its_warm_up() -> None:
+    early = [one | {"round": 50 * i} for i, one in enumerate(measured(variety_coverage=0.0), 1)]
+    assert judged(early[:6]) == []
+    assert {alarm.kind for alarm in judged(early[:9])} == {"data-not-covered"}
+
+
+def test_figures_measured_now_and_then_are_judged_by_their_own_measurements() -> None:
+    sparse = [record(500 + 50 * i) | ({"variety/coverage": 0.1} if i % 3 == 0 else {}) for i in range(8)]
+    assert [alarm.kind for alarm in judged(sparse)] == ["data-not-covered"]
+
+
+def test_exploding_singular_values() -> None:
+    records = measured()
+    records[-1]["singular"] = 30.0
+    (alarm,) = judged(records)
+    assert (alarm.kind, alarm.severity) == ("growing-weights", "suspicious")
+    assert "was 30 after round 1,050, 15 times what it was at first" in alarm.message
+
+
+def test_a_loss_that_jumps_more_than_it_used_to() -> None:
+    records = measured(30)
+    for i, one in enumerate(records):
+        one["loss/generator"] = 1 + 0.1 * (i % 2) if i < 18 else 1 + 2.0 * (i % 2)
+    (alarm,) = judged(records)
+    assert (alarm.kind, alarm.about, alarm.severity) == ("unsteady-loss", "generator", "suspicious")
+    assert judged(records[:18]) == []
+
+
+def test_samples_that_are_right_and_few() -> None:
+    (alarm,) = [a for a in judged(measured(variety_precision=0.95, variety_coverage=0.4)) if a.kind == "right-but-few"]
+    assert "95% of the samples are like the data, but they cover 40% of it" in alarm.message
+    kinds = [a.kind for a in judged(measured(variety_precision=0.5, variety_coverage=0.4))]
+    assert "right-but-few" not in kinds
+
+
+def test_coverage_that_is_lost() -> None:
+    records = measured()
+    for one in records[-4:]:
+        one["variety/coverage"] = 0.35
+    (alarm,) = [alarm for alarm in judged(records) if alarm.kind == "variety-lost"]
+    assert "the samples covered 90% of the data around round 500, and cover 35% now" in alarm.message
+
+
+@pytest.mark.parametrize(("best", "then", "now", "worse"), [(0.01, 0.02, 0.05, True), (0.01, 0.012, 0.015, False)])
+def test_a_score_that_went_wrong(best: float, then: float, now: float, worse: bool) -> None:
+    records = measured()
+    for round_, value in ((0, best), (5, then * 1.5), (11, now)):
+        records[round_]["score/kid@1k"] = value
+    alarms = judged(records, best={"figure": "kid@1k", "value": best, "round": 500})
+    assert [alarm.kind for alarm in alarms] == (["score-worse"] if worse else [])
+
+
+def test_every_setting_advised_is_one_that_there_is(registry: Registry) -> None:
+    settings = [text for limit in LIMITS for text in limit.settings(observed.config(), "generator")]
+    advised = parse_settings([text.removeprefix("--set ") for text in settings])
+    assert set(advised.pop("regularizers")) <= set(registry.all("regularizer"))
+    Config.model_validate(merge(observed.config().model_dump(), advised))
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    train(tiny.request(observers=["alarms"]), tmp_path / "run", registry=Registry([tiny.FILE], BUILTIN))
+    return tmp_path / "run"
+
+
+def write(run: Path, records: list[dict[str, float]]) -> None:
+    (run / "metrics.jsonl").write_text("".join(json.dumps(one | {"round": i}) + "\n" for i, one in enumerate(records)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "code"),
+    [
+        ({}, "healthy", 0),
+        ({"gradient_norm/generator": 300.0}, "suspicious", 3),
+        ({"loss/discriminator": 0.0, "gradient_norm/generator": 300.0}, "failed", 4),
+        ({"loss/generator": None}, "failed", 4),
+    ],
+)
+def test_the_exit_code_is_the_verdict(trained: Path, changes: dict[str, Any], verdict: str, code: int) -> None:
+    write(trained, [record(0) | changes for _ in range(5)])
+    done = ganforge("diagnose", trained, "--json", "--plugin", tiny.FILE)
+    assert done.code == code
+    found = json.loads(done.out)
+    assert found["verdict"] == verdict
+    assert len(found["alarms"]) == len(changes)
+    told = ganforge("diagnose", trained, "--plugin", tiny.FILE)
+    assert told.out.startswith(f"{verdict} after round 4")
+    for alarm in found["alarms"]:
+        assert alarm["message"][1:] in told.out
+        assert re.search(r"--set \S+=", alarm["advice"])
+
+
+def test_an_alarm_can_be_ignored(tmp_path: Path) -> None:
+    registry = Registry([tiny.FILE], BUILTIN)
+    wanted = tiny.request(observers={"alarms": {"ignore": ["large-gradient"]}})
+    train(wanted, tmp_path / "run", registry=registry)
+    write(tmp_path / "run", [record(0) | {"gradient_norm/generator": 300.0} for _ in range(5)])
+    assert ganforge("diagnose", tmp_path / "run", "--plugin", tiny.FILE).code == 0
+
+
+def test_what_cannot_be_diagnosed(tmp_path: Path, trained: Path) -> None:
+    done = ganforge("diagnose", tmp_path / "nothing")
+    assert done.code == 2
+    assert "is not a run directory" in done.err
+    (trained / "metrics.jsonl").unlink()
+    done = ganforge("diagnose", trained, "--plugin", tiny.FILE)
+    assert done.code == 2
+    assert "has no records yet" in done.err
+
+
+def test_the_page_names_every_alarm_and_limit() -> None:
+    page = (Path(__file__).parent.parent / "docs/diagnosis.md").read_text()
+    for limit in LIMITS:
+        start = re.escape(f"| `{limit.kind}` | `{limit.figure}")
+        assert re.search(rf"{start}.* {limit.side} {limit.level:g} \| {limit.severity} \|", page), limit.kind
+    kinds = re.findall(r'_alarm\(\s+\S+,\s+"([a-z-]+)"', Path(rules.__file__).read_text())
+    assert len(kinds) == 7
+    for kind in kinds:
+        assert f"| `{kind}` |" in page, kind

@@ -1,0 +1,112 @@
+"""Scores during a training: when, under which name, and the best checkpoint as a run of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+
+from ganforge.core import GanforgeError, Run, RunObserver, resume, train
+from ganforge.core.registry import Registry
+from ganforge.plugins.builtin import BUILTIN
+
+NAME = "score/fid_random-smoke-test@20"
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry(files=[tiny.FILE], fallback=BUILTIN)
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "cache"))
+
+
+def request(**options: Any) -> dict[str, Any]:
+    scores = {"every": 2, "metrics": ["fid"], "features": "random-smoke-test", "samples": 20, **options}
+    return tiny.request(observers={"scores": scores}, steps=8)
+
+
+def scores(run: Run, name: str = NAME) -> dict[int, float]:
+    lines = (run.directory / "metrics.jsonl").read_text().splitlines()
+    return {record["round"]: record[name] for record in map(json.loads, lines) if name in record}
+
+
+def kept(run: Run) -> dict[str, Any]:
+    score: dict[str, Any] = json.loads((run.directory / "best" / "score.json").read_text())
+    return score
+
+
+def test_scores_are_in_the_records_and_the_best_is_a_run(tmp_path: Path, registry: Registry) -> None:
+    run = train(request(), tmp_path / "run", registry=registry)
+    found = scores(run)
+    assert list(found) == [2, 4, 6, 8]
+    best = min(found, key=found.__getitem__)
+    assert kept(run) == {"figure": NAME.removeprefix("score/"), "value": found[best], "round": best}
+    opened = Run.load(tmp_path / "run" / "best", registry=registry)
+    assert opened.sample(2).shape == (2, 1, 8, 8)
+    assert opened.round == best
+
+
+def test_the_score_is_what_evaluate_says(tmp_path: Path, registry: Registry) -> None:
+    from ganforge.core.config import load_data
+    from ganforge.core.evaluate import Asked, Reference, evaluate
+
+    run = train(request(), tmp_path / "run", registry=registry)
+    reference = Reference(*(load_data(run.config.data, registry, split) for split in ("train", "test")), floor=False)
+    asked = Asked({"fid": {}}, "random-smoke-test", samples=20)
+    (score,) = evaluate(run.game.averaged_generator.sampler(0), reference, asked, registry)
+    assert "score/" + score.name == NAME
+    assert score.value == pytest.approx(scores(run)[8], rel=1e-6)
+
+
+@pytest.mark.parametrize(("figure", "choose"), [("coverage", max), ("coverage_k3", max)])
+def test_the_figure_that_ranks_can_be_chosen(tmp_path: Path, registry: Registry, figure: str, choose: Any) -> None:
+    run = train(request(metrics=["fid", "prdc"], best=figure), tmp_path / "run", registry=registry)
+    found = scores(run, "score/coverage_k5_random-smoke-test@20")
+    assert kept(run)["value"] == choose(found.values())
+
+
+class Crash(RunObserver):
+    """Kills the run in a round, after that round's record."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def step_logged(self, record: Any) -> None:
+        if record["round"] == self.at:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_ends_with_the_same_best(tmp_path: Path, registry: Registry) -> None:
+    whole = train(request(), tmp_path / "whole", registry=registry)
+    with pytest.raises(KeyboardInterrupt):
+        train(request(), tmp_path / "parts", registry=registry, observers=[Crash(7)])
+    parts = resume(tmp_path / "parts", registry=registry)
+    assert scores(parts) == scores(whole)
+    assert kept(parts) == kept(whole)
+    first, second = (Run.load(run.directory / "best", registry=registry).game.state_dict() for run in (whole, parts))
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"metrics": ["fdi"]}, "unknown metric 'fdi'; did you mean 'fid'"),
+        ({"features": "inceptoin"}, "unknown extractor 'inceptoin'"),
+        ({"samples": 500, "metrics": ["kid"]}, "kid"),
+        ({"best": "colour"}, "unknown figure 'colour' in observers.scores.best; there is fid"),
+        ({"metrics": ["conditional-accuracy"]}, "needs labelled data"),
+    ],
+)
+def test_bad_requests_are_refused_before_anything_is_written(
+    tmp_path: Path, registry: Registry, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(GanforgeError, match=words):
+        train(request(**options), tmp_path / "run", registry=registry)
+    assert not (tmp_path / "run").exists()
