@@ -129,8 +129,8 @@ class Axis:
         return float(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start))
 
     def ticks(self) -> list[float]:
-        """Four to ten round numbers."""
-        raw = (self.high - self.low) / 5
+        """Three to eight round numbers."""
+        raw = (self.high - self.low) / 8
         size = 10.0 ** math.floor(math.log10(raw))
         step = next(size * nice for nice in (1, 2, 5, 10) if size * nice >= raw)
         return [step * i for i in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)]
