@@ -45,6 +45,7 @@ def loaded(what: str) -> str:
         ["--help"],
         ["--version"],
         ["train", "--help"],
+        ["compare", "--help"],
         ["plugins", "list"],
         ["recipes", "list"],
         ["recipes", "show", "dcgan"],

@@ -127,7 +127,7 @@ def test_every_chart_has_both_axes_and_a_description(tmp_path: Path) -> None:
     svgs = html.all("svg", role="img")
     assert len(svgs) == 5
     assert all("last figures" in svg["aria-label"] for svg in svgs)
-    assert len(html.all("g", class_="rounds")) == len(html.all("g", class_="epochs")) == 5
+    assert len(html.all("g", class_="across")) == len(html.all("g", class_="epochs")) == 5
     titles = [data for inside, data in html.texts if inside == "text" and data in ("rounds", "epochs")]
     assert titles == ["rounds", "epochs"] * 5
 
@@ -143,7 +143,7 @@ def test_epochs_stand_where_their_rounds_are() -> None:
 
 def _axes(svg: str) -> tuple[str, str]:
     bottom, _, top = svg.partition('<g class="epochs">')
-    return bottom.partition('<g class="rounds">')[2], top.partition("</g>")[0]
+    return bottom.partition('<g class="across">')[2], top.partition("</g>")[0]
 
 
 def test_a_probability_has_its_even_line_and_band(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from ganforge.cli import datasets, doctor, evaluate, export, plugins, recipes, resume, sample, train
+from ganforge.cli import compare, datasets, doctor, evaluate, export, plugins, recipes, resume, sample, train
 from ganforge.cli.common import own_version, warn
 from ganforge.core.errors import GanforgeError, Interrupted
 from ganforge.core.registry import Registry, set_default_registry
@@ -66,6 +66,7 @@ def make_app() -> typer.Typer:
     app.command()(sample.sample)
     app.command()(export.export)
     app.command()(evaluate.evaluate)
+    app.command()(compare.compare)
     app.add_typer(recipes.app, name="recipes")
     app.add_typer(plugins.app, name="plugins")
     app.add_typer(datasets.app, name="datasets")

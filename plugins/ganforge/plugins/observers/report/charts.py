@@ -1,4 +1,4 @@
-"""Curves as inline SVG, smoothed over the faint raw line: rounds on the bottom axis, epochs on the top."""
+"""Curves as inline SVG, smoothed over the faint raw line: on the bottom axis rounds, and on the top epochs, or time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMOOTH_FROM = 60
 
 @dataclass(frozen=True)
 class Line:
-    """A named curve: values [n] at rounds [n]; a value that is not finite breaks it."""
+    """A named curve: values [n] at rounds [n], or at what the chart says; a value that is not finite breaks it."""
 
     label: str
     rounds: np.ndarray
@@ -40,7 +40,8 @@ class Mark:
 class Chart:
     """Curves that share an axis. `name` is the element's id in the page.
 
-    The vertical axis covers the figures in `covers`; `log` makes it logarithmic where values span decades.
+    The vertical axis covers the figures in `covers`; `log` makes it logarithmic where values span decades. `across`
+    says what the horizontal one counts.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Chart:
     marks: Sequence[Mark] = ()
     covers: Sequence[float] = ()
     log: bool = False
+    across: str = "rounds"
 
 
 @dataclass(frozen=True)
@@ -143,16 +145,17 @@ def _usual_range(values: np.ndarray) -> list[float]:
     return inner if outer[1] - outer[0] > 3 * (inner[1] - inner[0]) > 0 else outer
 
 
-def draw(chart: Chart, epochs_per_round: float) -> str:
-    """The chart as one <svg> element; the caller gives it a legend."""
+def draw(chart: Chart, epochs_per_round: float | None = None) -> str:
+    """The chart as one <svg> element, with a second axis where epochs are known; the caller gives it a legend."""
     low, high, log = bounds(chart)
-    x = Scale(0, max(1.0, *(float(line.rounds.max()) for line in chart.lines)), LEFT, RIGHT)
+    x = Scale(0, max(float(line.rounds.max()) for line in chart.lines) or 1.0, LEFT, RIGHT)
     y = Scale(low, high, BOTTOM, TOP, log)
+    above = 0 if epochs_per_round is not None else TOP - 10
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(_spoken(chart))}">',
+        f'<svg viewBox="0 {above} {WIDTH} {HEIGHT - above}" role="img" aria-label="{escape(_spoken(chart))}">',
         f'<clipPath id="clip-{chart.name}"><rect x="{LEFT}" y="{TOP}" width="{RIGHT - LEFT}"'
         f' height="{BOTTOM - TOP}"/></clipPath>',
-        *_axes(x, y, epochs_per_round),
+        *_axes(x, y, chart.across, epochs_per_round),
         f'<g clip-path="url(#clip-{chart.name})">',
         *(_mark(mark, y) for mark in chart.marks),
         *_curves(chart, x, y),
@@ -163,18 +166,20 @@ def draw(chart: Chart, epochs_per_round: float) -> str:
 
 def _spoken(chart: Chart) -> str:
     last = ", ".join(f"{line.label} {short(float(line.values[-1]))}" for line in chart.lines)
-    return f"{chart.title} over rounds and epochs; last figures: {last}"
+    return f"{chart.title} over {chart.across}; last figures: {last}"
 
 
-def _axes(x: Scale, y: Scale, epochs_per_round: float) -> Iterator[str]:
-    epochs = replace(x, high=x.high * epochs_per_round)
+def _axes(x: Scale, y: Scale, across: str, epochs_per_round: float | None) -> Iterator[str]:
     for value in y.ticks():
         at = f"{float(y(value)):.1f}"
         yield f'<path class="grid" d="M{LEFT} {at}H{RIGHT}"/>'
         yield f'<text x="{LEFT - 8}" y="{at}" dy=".35em" text-anchor="end">{short(value)}</text>'
-    yield f'<path class="axis" d="M{LEFT} {BOTTOM}H{RIGHT}M{LEFT} {TOP}H{RIGHT}"/>'
-    yield f'<g class="rounds">{"".join(_ticks(x, BOTTOM, 5, 22))}{_axis_title(HEIGHT - 6, "rounds")}</g>'
-    yield f'<g class="epochs">{"".join(_ticks(epochs, TOP, -5, -10))}{_axis_title(14, "epochs")}</g>'
+    yield f'<path class="axis" d="M{LEFT} {BOTTOM}H{RIGHT}"/>'
+    yield f'<g class="across">{"".join(_ticks(x, BOTTOM, 5, 22))}{_axis_title(HEIGHT - 6, across)}</g>'
+    if epochs_per_round is not None:
+        epochs = replace(x, high=x.high * epochs_per_round)
+        yield f'<path class="axis" d="M{LEFT} {TOP}H{RIGHT}"/>'
+        yield f'<g class="epochs">{"".join(_ticks(epochs, TOP, -5, -10))}{_axis_title(14, "epochs")}</g>'
 
 
 def _ticks(x: Scale, line: int, length: int, text: int) -> Iterator[str]:
@@ -185,7 +190,7 @@ def _ticks(x: Scale, line: int, length: int, text: int) -> Iterator[str]:
 
 
 def _axis_title(y: int, text: str) -> str:
-    return f'<text class="title" x="{(LEFT + RIGHT) / 2}" y="{y}" text-anchor="middle">{text}</text>'
+    return f'<text class="title" x="{(LEFT + RIGHT) / 2}" y="{y}" text-anchor="middle">{escape(text)}</text>'
 
 
 def _mark(mark: Mark, y: Scale) -> str:

@@ -12,6 +12,7 @@ from datetime import datetime
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tomli_w
@@ -28,6 +29,9 @@ from ganforge.plugins.observers.run_files import (
     snapshots,
 )
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 PICTURES = 12
 LATEST_SIDE, EARLIER_SIDE = 1280, 480
 POSITION = {"round", "images", "epoch", "seconds"}
@@ -41,6 +45,7 @@ def render(info: RunInfo, until: int, status: str) -> str:
     skeleton = Template(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
     title = f"{info.config.recipe.name} on {_data_name(info.config)}"
     return skeleton.substitute(
+        style=style(),
         title=escape(title),
         status=escape(status),
         state=escape(status.partition(":")[0]),
@@ -54,6 +59,11 @@ def render(info: RunInfo, until: int, status: str) -> str:
         commands="".join(_commands(info, status)),
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
     )
+
+
+def style() -> str:
+    """The look that ganforge's pages share, as CSS."""
+    return Path(__file__).with_name("style.css").read_text(encoding="utf-8")
 
 
 def _data_name(config: Config) -> str:
@@ -97,13 +107,18 @@ def _alarms(info: RunInfo, until: int) -> str:
     if not alarms:
         watched = "alarms" in info.config.observers
         return f'<p class="calm">{"No alarms." if watched else "Nobody watched for alarms."}</p>'
-    troubles: dict[tuple[object, object], list[Mapping[str, object]]] = {}
+    return alarm_list(alarms)
+
+
+def alarm_list(alarms: Sequence[Mapping[str, Any]]) -> str:
+    """Alarms in words, each kind once, the latest first."""
+    troubles: dict[tuple[object, object], list[Mapping[str, Any]]] = {}
     for alarm in alarms:
         troubles.setdefault((alarm.get("kind"), alarm.get("about")), []).append(alarm)
     return f'<ul class="alarms">{"".join(_trouble(times) for times in reversed(troubles.values()))}</ul>'
 
 
-def _trouble(times: Sequence[Mapping[str, object]]) -> str:
+def _trouble(times: Sequence[Mapping[str, Any]]) -> str:
     """One kind of alarm: its latest, and how often it came before."""
     alarm, before = times[-1], len(times) - 1
     message = str(alarm.get("message", ""))
@@ -147,13 +162,18 @@ def _picture(info: RunInfo, shot: Snapshot, side: int) -> str:
     picture = open_picture(shot.path, side)
     if picture is None:
         return ""
+    what = "a grid of samples" if info.data.kind == "images" else "samples in red over the data in grey"
+    return embedded(picture, f"After round {shot.round:,}: {what}")
+
+
+def embedded(picture: Image, words: str) -> str:
+    """A picture as an <img> that carries its own data; `words` describe it."""
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    what = "a grid of samples" if info.data.kind == "images" else "samples in red over the data in grey"
     return (
         f'<img src="data:image/png;base64,{data}" width="{picture.width}" height="{picture.height}"'
-        f' alt="After round {shot.round:,}: {what}">'
+        f' alt="{escape(words)}">'
     )
 
 
@@ -161,7 +181,7 @@ def _charts(info: RunInfo, records: Records) -> Iterator[str]:
     if not records:
         yield "<p>No figures yet: the first come after the first log step.</p>"
     for chart in _curves(info.reading, records):
-        yield _chart(chart, _epochs_per_round(info))
+        yield chart_figure(chart, _epochs_per_round(info))
 
 
 def _curves(reading: Reading, records: Records) -> Iterator[Chart]:
@@ -228,7 +248,8 @@ def _line(name: str, records: Records) -> Line:
     return Line(label, rounds, values)
 
 
-def _chart(chart: Chart, epochs_per_round: float) -> str:
+def chart_figure(chart: Chart, epochs_per_round: float | None = None) -> str:
+    """A chart with its title, its legend and what to know of it."""
     keys = [
         f'<li><i class="c{i % COLOURS}"></i>{escape(line.label)} <b>{short(float(line.values[-1]))}</b></li>'
         for i, line in enumerate(chart.lines)

@@ -1,0 +1,152 @@
+"""What is asked of a comparison: its budget, and how its rows are scored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from ganforge.cli.compare.rows import Entry
+from ganforge.cli.evaluate import SUBSET, USUAL, default_features
+from ganforge.core.config import load_data
+from ganforge.core.data import DataSpec
+from ganforge.core.errors import GanforgeError
+from ganforge.core.registry import Registry
+
+SECONDS = {"s": 1, "m": 60, "h": 3600}
+SAMPLES = 2000
+"""Judged where nobody says how many, if the training data has as many."""
+
+CONDITIONAL = "conditional-accuracy"
+JUDGE = "classifier"
+"""What tells whether samples of generators that take labels show their class."""
+
+VERSION = 1
+"""Of the results on disk: a change makes everything train again."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The score that rows are sorted by, and which way is better. Rows with more of `first` stand before others."""
+
+    figure: str
+    better: Literal["lower", "higher"]
+    first: str = ""
+
+
+LEADS = {
+    "kid": Lead("kid", "lower"),
+    "fid": Lead("fid", "lower"),
+    "modes": Lead("high_quality", "higher", first="modes"),
+    "prdc": Lead("coverage_k5", "higher"),
+    "inception-score": Lead("is", "higher"),
+}
+"""By metric, the most telling first."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How a finished training is judged, on which device, and from how many samples its curve is made."""
+
+    metrics: tuple[str, ...]
+    features: str | None
+    samples: int
+    device: str
+
+    @property
+    def leader(self) -> str:
+        """The metric whose figure leads."""
+        return next(metric for metric in LEADS if metric in self.metrics)
+
+    @property
+    def lead(self) -> Lead:
+        return LEADS[self.leader]
+
+    @property
+    def curve_samples(self) -> int:
+        """Few, since they are drawn and looked at again and again; as many as `kid` takes."""
+        return min(self.samples, SUBSET)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where it runs: the device as torch names it, the threads of a process, and trainings at once."""
+
+    device: str
+    threads: int
+    jobs: int
+
+    @property
+    def unit(self) -> str:
+        """What minutes of a budget are called."""
+        return "CPU minutes" if self.device == "cpu" else "minutes"
+
+
+def parse_budget(text: str) -> float:
+    """`90s`, `10m` or `1h` in seconds.
+
+    Raises:
+        GanforgeError: anything else, or nothing.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
+    if not found or float(found[1]) == 0:
+        raise GanforgeError(f"--budget takes a time, as in 90s, 10m or 1h, not '{text}'")
+    return float(found[1]) * SECONDS[found[2]]
+
+
+def choose_scoring(
+    metrics: str | None, features: str | None, samples: int | None, entries: Sequence[Entry], registry: Registry
+) -> Scoring:
+    """The metrics asked for or those usual for such data, checked.
+
+    Raises:
+        GanforgeError: an unknown name, no score that could lead, features that are not installed.
+    """
+    entry = entries[0]
+    samples = samples or min(SAMPLES, entry.data_size)
+    few = min(samples, len(load_data(entry.config.data, registry, "test"))) < SUBSET
+    usual = [name for name in USUAL[entry.data.kind] if not (few and name == "kid")]
+    chosen = usual if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
+    needs = {need for name in chosen for need in registry.find("metric", name).needs}
+    if not any(name in LEADS for name in chosen):
+        raise GanforgeError(f"--metrics needs one that rows can be sorted by: {', '.join(LEADS)}")
+    if "points" in needs and entry.data.kind == "images":
+        raise GanforgeError("--metrics modes scores points, and the data has images: leave it out")
+    device = entry.config.machine.device.partition(":")[0]
+    return Scoring(tuple(chosen), _features(features, entry.data, needs, registry), samples, device)
+
+
+def _features(name: str | None, data: DataSpec, needs: set[str], registry: Registry) -> str | None:
+    if name is not None:
+        return str(registry.find("extractor", name).name)
+    if data.kind == "points" or not needs & {"features", "logits"}:
+        return None
+    if (name := default_features(registry)) is None:
+        raise GanforgeError("scores of images need features: pip install 'ganforge[evaluate]', or --features NAME")
+    return name
+
+
+def digest(entry: Entry, seed: int | None, budget: float, scoring: Scoring) -> str:
+    """sha256 of all that makes a training and its scores what they are; without a seed, of all its seeds'."""
+    config = entry.config.model_copy(update={"seed": seed or 0})
+    parts: Mapping[str, Any] = {
+        "version": VERSION,
+        "config": config.digest(),
+        "machine": config.machine.model_dump(),
+        "data": entry.fingerprint,
+        "budget": budget,
+        "scoring": asdict(scoring),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def grid_size(entry: Entry) -> int:
+    """Samples in a row's picture: some for each class where the generator takes labels of not too many."""
+    if entry.data.kind == "points":
+        return 2000
+    classes = len(entry.data.classes)
+    return classes * max(2, math.ceil(60 / classes)) if entry.labelled and classes <= 32 else 64

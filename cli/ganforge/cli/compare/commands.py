@@ -1,0 +1,86 @@
+"""The commands that make a row: what is run here, and what a reader copies to have the same."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from ganforge.cli.compare.asked import CONDITIONAL, JUDGE, Scoring, grid_size
+from ganforge.cli.compare.rows import Common, Entry
+
+POINTS = 10
+"""Scores on the way, checkpoints and pictures of every training."""
+
+RECORDS, SPARSE = 40, 50
+"""Lines of metrics.jsonl that a training has at least, and rounds between two that are enough."""
+
+NO_ORNAMENTS = ("observers.gif=false", "observers.tensorboard=false")
+"""What nobody looks at in a comparison."""
+
+
+def train(entry: Entry, common: Common, rounds: int, seed: int, out: Path) -> list[str]:
+    """The training as a reader would make it again."""
+    settings = _set(*common.settings, *entry.row.settings)
+    length = ["--steps", str(rounds), "--seed", str(seed), "--out", str(out)]
+    return ["train", entry.row.recipe, *_flags(common), *settings, *length]
+
+
+def _flags(common: Common) -> list[str]:
+    data, machine = common.flags["data"], common.flags["machine"]
+    given = {
+        "--data": data["name"],
+        "--resolution": data["resolution"],
+        "--data-root": data["root"],
+        "--device": machine["device"],
+        "--precision": machine["precision"],
+        "--threads": machine["threads"],
+    }
+    words = [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
+    return [*words, "--download"] if data["download"] else words
+
+
+def _set(*settings: str) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+def watched(rounds: int) -> list[str]:
+    """What every training writes on its way, as often in all rows."""
+    every = [*("--every", str(stretch(rounds))), *("--log-every", str(max(1, min(SPARSE, rounds // RECORDS))))]
+    return [*every, *_set(*NO_ORNAMENTS)]
+
+
+def scored_on_the_way(rounds: int, scoring: Scoring) -> list[str]:
+    """The leading score, computed as often in every training, from the same number of samples."""
+    settings = [
+        f"observers.scores.metrics={json.dumps([scoring.leader])}",
+        f"observers.scores.samples={scoring.curve_samples}",
+        *([f"observers.scores.features={scoring.features}"] if scoring.features else []),
+    ]
+    return ["--evaluate-every", str(stretch(rounds)), *_set(*settings)]
+
+
+def stretch(rounds: int) -> int:
+    """Rounds between two points of a curve."""
+    return max(1, round(rounds / POINTS))
+
+
+def evaluate(run: Path, entry: Entry, scoring: Scoring) -> list[list[str]]:
+    """Judging a run: by the metrics chosen and, where it takes labels, whether its samples show them."""
+    judged = ["evaluate", str(run), "--samples", str(scoring.samples)]
+    judged += [] if scoring.device == "auto" else ["--device", scoring.device]
+    features = ["--features", scoring.features] if scoring.features else []
+    commands = [[*judged, "--metrics", ",".join(scoring.metrics), *features]]
+    if entry.labelled and entry.data.kind == "images" and CONDITIONAL not in scoring.metrics:
+        commands.append([*judged, "--metrics", CONDITIONAL, "--features", JUDGE, "--no-floor"])
+    return commands
+
+
+def sample(run: Path, entry: Entry, picture: Path) -> list[str]:
+    return ["sample", str(run), "--n", str(grid_size(entry)), "--seed", "1", "--out", str(picture)]
+
+
+def written(command: Sequence[str], plugins: Sequence[str]) -> str:
+    """A command as one types it."""
+    return shlex.join(["ganforge", *command, *(word for plugin in plugins for word in ("--plugin", plugin))])

@@ -1,0 +1,91 @@
+"""Commands of ganforge, each in a process of its own whose time is known, and all of which can be stopped at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from ganforge.core.errors import Interrupted
+
+LOOK = 0.05
+"""Seconds between two looks at a process."""
+
+
+class Ran(NamedTuple):
+    """How a command ended: exit code (negative: the signal that killed it), seconds of CPU and wall, and its stdout."""
+
+    code: int
+    cpu: float
+    wall: float
+    out: str
+
+
+class Processes:
+    """Runs commands, from several threads if need be, until it is stopped."""
+
+    def __init__(self, plugins: Sequence[str], threads: int) -> None:
+        self.flags = [word for plugin in plugins for word in ("--plugin", plugin)]
+        self.environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        self.stopped = threading.Event()
+        self._living: set[int] = set()
+
+    def run(self, arguments: Sequence[str], log: Path, limit: float = float("inf")) -> Ran:
+        """Run a command to its end, its stderr behind what is in `log`; after `limit` seconds it is killed.
+
+        Raises:
+            Interrupted: all are being stopped.
+        """
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as errors, tempfile.TemporaryFile() as out:
+            if self.stopped.is_set():
+                raise Interrupted("stopped")
+            began = time.monotonic()
+            pid = self._start(arguments, out, errors)
+            code, cpu = self._wait(pid, began + limit)
+            out.seek(0)
+            ran = Ran(code, cpu, time.monotonic() - began, out.read().decode("utf-8", errors="replace"))
+        if self.stopped.is_set():
+            raise Interrupted("stopped")
+        return ran
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Ask every command to stop: a training saves its round first. Nothing new is started."""
+        self.stopped.set()
+        for pid in list(self._living):
+            with suppress(ProcessLookupError):
+                os.kill(pid, how)
+
+    def _start(self, arguments: Sequence[str], out: IO[bytes], errors: IO[str]) -> int:
+        command = [sys.executable, "-m", "ganforge.cli", *self.flags, *arguments]
+        # In a session of its own: Ctrl-C reaches us alone, and we pass it on once. Twice would cut a training short.
+        process = subprocess.Popen(command, stdout=out, stderr=errors, env=self.environment, start_new_session=True)
+        self._living.add(process.pid)
+        process.returncode = 0  # we wait for it ourselves: only so are its seconds known, and not those of others
+        return process.pid
+
+    def _wait(self, pid: int, end: float) -> tuple[int, float]:
+        """Exit code and CPU seconds of a process, with those of its own children."""
+        while True:
+            found, status, usage = os.wait4(pid, os.WNOHANG)
+            if found:
+                self._living.discard(pid)
+                return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+            if time.monotonic() > end:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(LOOK)
+
+
+def last_words(log: Path) -> str:
+    """The sentence with which the last command in a log failed."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    told = [line.strip() for line in lines if line.strip()]
+    return told[-1].removeprefix("error: ") if told else "it said nothing"

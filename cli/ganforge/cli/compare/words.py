@@ -1,0 +1,78 @@
+"""Sentences that the page and the Markdown share: what was compared, and how it was judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ganforge.cli.compare.playing import Comparison
+from ganforge.cli.compare.results import Standing, Trained, title_of
+
+
+def data_name(comparison: Comparison) -> str:
+    """The data set's name, or the folder's."""
+    data = comparison.entries[0].config.data
+    return Path(str(data.values.get("path", data.name))).name
+
+
+def question(comparison: Comparison) -> str:
+    return f"Which GAN for {data_name(comparison)}?"
+
+
+def lead(comparison: Comparison) -> str:
+    """What every row was given, in one line."""
+    first, seeds = comparison.entries[0], comparison.seeds
+    each = f"{comparison.budget / 60:g} {comparison.machine.unit} for each training"
+    return (
+        f"{len(comparison.entries)} rows on {first.data_size:,} {first.data}, {each}, "
+        f"{seeds} seed{'s' * (seeds != 1)}, {comparison.scoring.samples:,} samples judged"
+    )
+
+
+def how_to_read(comparison: Comparison) -> str:
+    """What the order is, and what stands in a cell."""
+    lead = comparison.scoring.lead
+    first = "the modes captured, then by " if lead.first else ""
+    seeds = "A figure is the median over the seeds, with its range. " if comparison.seeds > 1 else ""
+    return (
+        f"Sorted by {first}{title_of(lead.figure)} ({lead.better} is better). {seeds}"
+        "Real data is of the other split, in the generator's place: what a perfect generator would score."
+    )
+
+
+def told_of(standing: Standing, unit: str) -> str:
+    """Rounds, time and verdict of a row in one sentence."""
+    rounds, minutes = standing.over_seeds("rounds"), standing.over_seeds("minutes")
+    if not rounds or not minutes:
+        return f"Verdict: {standing.verdict}."
+    return f"{rounds.median:,.0f} rounds in {minutes.median:.3g} {unit}. Verdict: {standing.verdict}."
+
+
+def reasons(standing: Standing) -> list[str]:
+    """Why its trainings failed, each reason once, with its seeds."""
+    seeds: dict[str, list[str]] = {}
+    for one in standing.trained:
+        if one.reason:
+            seeds.setdefault(one.reason, []).append(str(one.seed))
+    return [f"Seed{'s' * (len(n) > 1)} {', '.join(n)} failed: {reason}." for reason, n in seeds.items()]
+
+
+def pictured(standing: Standing) -> Trained | None:
+    """The first training that has a picture."""
+    return next((one for one in standing.trained if one.picture), None)
+
+
+def commands(standing: Standing) -> tuple[str, ...]:
+    """How to have the same again, for the row's first training that began."""
+    return next((one.commands for one in standing.trained if one.commands), ())
+
+
+def not_yet(comparison: Comparison, standings: Sequence[Standing]) -> str:
+    """Rows of which nothing is known yet, and seeds that are missing."""
+    there = {standing.slug: len(standing.trained) for standing in standings}
+    missing = [
+        f"{entry.row.title} ({comparison.seeds - there.get(entry.row.slug, 0)} of {comparison.seeds} seeds)"
+        for entry in comparison.entries
+        if there.get(entry.row.slug, 0) < comparison.seeds
+    ]
+    return f"Not trained yet: {', '.join(missing)}." if missing else ""
