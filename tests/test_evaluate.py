@@ -407,14 +407,14 @@ def test_a_generator_of_a_folder_is_scored_on_a_folder(tmp_path: Path, monkeypat
 
 
 def test_classes_must_mean_the_same() -> None:
-    from ganforge.cli.evaluate import _check_classes
+    from ganforge.cli.asking import check_classes
 
     registry = Registry(fallback=BUILTIN)
     made, real = (DataSpec(shape=(1, 8, 8), classes=names) for names in (("cat", "dog"), ("cat", "fox", "dog")))
-    _check_classes(["conditional-accuracy"], made, made, registry)
-    _check_classes(["fid"], made, real, registry)
+    check_classes(["conditional-accuracy"], made, made, registry)
+    check_classes(["fid"], made, real, registry)
     with pytest.raises(GanforgeError, match="'dog' where the data has 'fox'"):
-        _check_classes(["conditional-accuracy"], made, real, registry)
+        check_classes(["conditional-accuracy"], made, real, registry)
 
 
 def test_a_table_says_what_real_data_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy import stats
 
-from ganforge.core import GanforgeError, Latent
+from ganforge.core import DataSpec, GanforgeError, Latent
 from ganforge.core.draw import Draw
-from ganforge.core.latents import normals, picture_seeds, uniforms
+from ganforge.core.latents import Generator, normals, picture_seeds, uniforms
 from ganforge.core.options import parse
 
 PINNED_SEEDS = [5880664375189431153, 2987693848754296495, 8581819757696313335]
@@ -25,6 +25,16 @@ def test_any_split_into_batches_gives_the_same_latents(name: str) -> None:
     assert whole.shape == (50, 14)
     np.testing.assert_array_equal(whole, parts)
     assert not np.array_equal(whole, latent.sample(6, 50))
+
+
+def test_a_generator_draws_what_its_samples_are_made_of() -> None:
+    latent, data = Latent(dim=3), DataSpec(shape=(1, 2, 2), classes=("a", "b", "c"))
+    generator = Generator(latent, data, True, lambda latents, labels: latents, truncation=0.5)
+    latents, labels = generator.draw(7, 4, start=2)
+    np.testing.assert_array_equal(latents, latent.sample(7, 4, start=2, truncation=0.5))
+    assert labels is not None
+    assert labels.tolist() == [2, 0, 1, 2]
+    assert generator._replace(labelled=False).draw(7, 4)[1] is None
 
 
 def test_pinned_values_so_that_files_sampled_today_look_the_same_tomorrow() -> None:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ganforge.cli import tradeoff
+from ganforge.cli.asking import (
+    by_name,
+    check_classes,
+    chosen_metrics,
+    inception_instead_of,
+    split_named,
+    with_options,
+)
 from ganforge.cli.common import Json, names, print_json, print_table
 from ganforge.cli.subject import load_splits, open_subject
 from ganforge.core.config import parse_settings
-from ganforge.core.data import Data, DataSpec, Split
-from ganforge.core.errors import GanforgeError, unknown
-from ganforge.core.registry import Registry, default_registry
+from ganforge.core.errors import GanforgeError
+from ganforge.core.registry import default_registry
 
 if TYPE_CHECKING:
     from ganforge.core.card import Score
-
-USUAL = {"images": ("kid", "fid", "prdc"), "points": ("modes",)}
-"""Metrics where nobody names any."""
-
-SUBSET = 1000
-"""Samples without which the usual `kid` has no subsets."""
 
 
 def evaluate(
@@ -57,6 +59,15 @@ def evaluate(
         bool, typer.Option(help="Also score real data of the other split, as a perfect generator would score.")
     ] = True,
     truncation: Annotated[float | None, typer.Option(min=0.01, help="Keep latents below this.")] = None,
+    truncations: Annotated[
+        str | None,
+        typer.Option(
+            help="Score at each of these instead, as in 0.25,0.5,1,2: by default with fid and inception-score."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="A folder for the curve of --truncations, an SVG.")
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option("--inception-weights", help="Inception's weights, a file whose checksum is known."),
@@ -84,28 +95,39 @@ def evaluate(
     if write_card and source.suffix != ".onnx":
         raise GanforgeError(f"--write-card writes into an exported file, and {source} is none")
     registry = default_registry()
-    options = _by_name(parse_settings(settings or []))
+    options = by_name(parse_settings(settings or []))
     subject = open_subject(source, seed, truncation, device)
+    thresholds = tradeoff.thresholds(truncations, truncation, out, subject.generator.latent)
+    metrics = metrics or (tradeoff.METRICS if thresholds else None)
     given = {"root": data_root, "download": download or None}
     overrides = {**{k: v for k, v in given.items() if v is not None}, **options.pop("data", {})}
-    reference = Reference(*load_splits(subject, data, overrides, registry), _split(split), floor)
+    reference = Reference(*load_splits(subject, data, overrides, registry), split_named(split), floor)
     options_of_features = options.pop("features", {})
     if weights is not None:
-        features, options_of_features = _inception(features), {**options_of_features, "weights": str(weights)}
+        features, options_of_features = inception_instead_of(features), {**options_of_features, "weights": str(weights)}
     asked = Asked(
-        metrics=_with_options(_chosen(metrics, reference.data, samples, options, registry), options),
+        metrics=with_options(chosen_metrics(metrics, reference.data, samples, options, registry), options),
         extractor=features or default_extractor(registry),
         extractor_options=options_of_features,
         samples=samples,
         seed=seed,
         batch_size=batch_size,
         device=str(resolve_device(device)),
-        about=subject.about,
     )
-    _check_classes(asked.metrics, subject.data, reference.data.spec, registry)
+    check_classes(asked.metrics, subject.data, reference.data.spec, registry)
+    curve: list[list[Score]] = []
     with watching(quiet=as_json) as watch:
-        scores = evaluate_(subject.sample, reference, asked, registry, watch, subject.generator)
-    show(scores, as_json)
+        for one in [subject.at(threshold) for threshold in thresholds] or [subject]:
+            # What real data scores is the same at every threshold.
+            against, about = replace(reference, floor=floor and not curve), replace(asked, about=one.about)
+            curve.append(evaluate_(one.sample, against, about, registry, watch, one.generator))
+    scores = [score for scores in curve for score in scores]
+    if thresholds and not as_json:
+        tradeoff.show(curve)
+    else:
+        show(scores, as_json)
+    if out is not None:
+        tradeoff.write(curve, out)
     if write_card:
         from ganforge.export import write_scores
 
@@ -125,53 +147,3 @@ def show(scores: Sequence[Score], as_json: bool) -> None:
     print_table(("score", "value", "real data scores")[:columns], [row[:columns] for row in rows])
     about = told[0]
     typer.echo(f"{about['samples']} samples beside {about['real']} real ones of the {about['split']} split")
-
-
-def _split(name: str) -> Split:
-    if name not in get_args(Split):
-        raise GanforgeError(f"--split takes {' or '.join(get_args(Split))}, not '{name}'")
-    return cast(Split, name)
-
-
-def _by_name(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    for name, values in settings.items():
-        if not isinstance(values, Mapping):
-            raise GanforgeError(f"--set {name}={values}: takes settings by name, as in {name}.KEY=VALUE")
-    return {name: dict(values) for name, values in settings.items()}
-
-
-def _inception(features: str | None) -> str:
-    if features not in (None, "inception"):
-        raise GanforgeError(f"--inception-weights goes with --features inception, not {features}")
-    return "inception"
-
-
-def _chosen(metrics: str | None, real: Data, samples: int, options: Mapping[str, Any], registry: Registry) -> list[str]:
-    """The metrics asked for, or the usual ones for such data and so many samples."""
-    if metrics is None:
-        few = min(samples, len(real)) < SUBSET
-        return [name for name in USUAL[real.spec.kind] if name in options or not (few and name == "kid")]
-    chosen = [name.strip() for name in metrics.split(",") if name.strip()]
-    for name in chosen:
-        registry.find("metric", name)
-    return chosen
-
-
-def _check_classes(metrics: Iterable[str], made: DataSpec, real: DataSpec, registry: Registry) -> None:
-    """A label must mean the same to the generator and to the data."""
-    wanting = [name for name in metrics if "labels" in registry.find("metric", name).needs]
-    if wanting and made.classes != real.classes:
-        differing = next(
-            pair for pair in zip_longest(made.classes, real.classes, fillvalue="none") if pair[0] != pair[1]
-        )
-        raise GanforgeError(
-            f"metric '{wanting[0]}' compares classes, and the generator's are not the data's: "
-            f"'{differing[0]}' where the data has '{differing[1]}'"
-        )
-
-
-def _with_options(metrics: Sequence[str], options: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Each metric with what `--set` says of it."""
-    if stray := sorted(options.keys() - set(metrics)):
-        raise unknown("setting", stray[0], [*metrics, "features"], "--set")
-    return {name: options.get(name, {}) for name in metrics}

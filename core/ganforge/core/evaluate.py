@@ -291,6 +291,16 @@ def default_extractor(registry: Registry) -> str | None:
     return next(installed, None)
 
 
+def usual_metrics(registry: Registry, data: Data, samples: int) -> list[str]:
+    """The metrics where nobody names any, for real data and a number of samples."""
+    count = min(samples, len(data))
+    fitting = [
+        spec for spec in registry.all("metric").values() if ("points" in spec.needs) == (data.spec.kind == "points")
+    ]
+    usual = [spec for spec in fitting if spec.usual is not None and spec.usual <= count]
+    return [spec.name for spec in sorted(usual, key=lambda spec: spec.usual, reverse=True)]
+
+
 def plain_name(figure: str) -> str:
     """A figure's name without what its metric was set to: `coverage` of `coverage_k5`."""
     return figure.partition("_k")[0]

@@ -158,7 +158,8 @@ class Metric(Spec[O_contra]):
     `build` makes a new scorer for each side that is judged. `least` is the fewest samples of a side it can judge,
     `requires` the modules it imports beyond those of a training. `floor` says that real samples in the generator's
     place score as a perfect generator's would. `best` are the figures by which generators are ranked, the usual one
-    first, and which value is best; a figure `coverage_k5` stands there as `coverage`.
+    first, and which value is best; a figure `coverage_k5` stands there as `coverage`. `usual` is from how many samples
+    on it is taken where nobody names metrics: those that want more come first, and those without it never.
     """
 
     build: Callable[[O_contra, Case], Scorer]
@@ -167,3 +168,4 @@ class Metric(Spec[O_contra]):
     floor: bool = True
     requires: tuple[str, ...] = ()
     best: Mapping[str, Literal["lowest", "highest"]] = field(default_factory=dict)
+    usual: int | None = None

@@ -33,5 +33,6 @@ def ganforge_metrics() -> list[Metric[Any]]:
             options=ClassifierOptions,
             build=build,
             needs=frozenset({"images", "labels"}),
+            best={"cas": "highest"},
         )
     ]

@@ -32,6 +32,7 @@ def ganforge_metrics() -> list[Metric[Any]]:
             build=build,
             needs=frozenset({"features"}),
             best={"fid": "lowest"},
+            usual=10,
             least=2,
         )
     ]

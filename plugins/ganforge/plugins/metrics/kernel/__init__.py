@@ -42,6 +42,7 @@ def ganforge_metrics() -> list[Metric[Any]]:
             build=build,
             needs=frozenset({"features"}),
             best={"kid": "lowest"},
+            usual=1000,
             least=2,
             requires=("torchmetrics",),
         )

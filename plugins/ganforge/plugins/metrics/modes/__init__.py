@@ -82,5 +82,6 @@ def ganforge_metrics() -> list[Metric[Any]]:
             build=build,
             needs=frozenset({"points"}),
             best={"reverse_kl": "lowest", "modes": "highest", "high_quality": "highest"},
+            usual=1,
         )
     ]

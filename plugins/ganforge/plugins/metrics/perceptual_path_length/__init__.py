@@ -42,6 +42,7 @@ def ganforge_metrics() -> list[Metric[Any]]:
             options=PathOptions,
             build=build,
             needs=frozenset({"extractor", "generator"}),
+            best={"ppl": "lowest"},
             floor=False,
         )
     ]

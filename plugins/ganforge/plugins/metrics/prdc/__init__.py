@@ -41,6 +41,7 @@ def ganforge_metrics() -> list[Metric[Any]]:
             build=build,
             needs=frozenset({"features"}),
             best={"coverage": "highest", "density": "highest", "recall": "highest", "precision": "highest"},
+            usual=6,
             least=2,
         )
     ]

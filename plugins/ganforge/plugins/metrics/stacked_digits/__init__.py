@@ -38,5 +38,6 @@ def ganforge_metrics() -> list[Metric[Any]]:
             options=ClassifierOptions,
             build=build,
             needs=frozenset({"images"}),
+            best={"modes": "highest", "reverse_kl": "lowest"},
         )
     ]

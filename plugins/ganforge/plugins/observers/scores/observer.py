@@ -17,14 +17,13 @@ from ganforge.core.evaluate import (
     Side,
     default_extractor,
     plain_name,
+    usual_metrics,
 )
 from ganforge.core.files import write_text
 from ganforge.core.game import Game
 from ganforge.plugins.observers.scores import ScoresOptions
 
 log = logging.getLogger("ganforge")
-
-USUAL = {"images": ("kid",), "points": ("modes",)}
 
 
 class Scores(RunObserver):
@@ -35,13 +34,15 @@ class Scores(RunObserver):
 
     def check(self, info: RunInfo, game: Game) -> None:
         """Build the judge: whatever is wrong with metrics, features or data is said before the first round."""
+        reference = Reference(info.load("train"), info.load("test"))
+        metrics = self.options.metrics or usual_metrics(info.registry, reference.data, self.options.samples)
         asked = Asked(
-            metrics={name: {} for name in self.options.metrics or USUAL[info.data.kind]},
+            metrics={name: {} for name in metrics},
             extractor=self.options.features or default_extractor(info.registry),
             samples=self.options.samples,
             device=game.device.type,
         )
-        generator, reference = game.averaged_generator, Reference(info.load("train"), info.load("test"))
+        generator = game.averaged_generator
         sample = generator.sampler(asked.seed)
         self.judge = Judge(sample, reference, asked, info.registry, generator=generator)
         self.side = Side("generated", sample, asked.samples, real=False)
