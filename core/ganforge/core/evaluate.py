@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -303,7 +304,7 @@ def usual_metrics(registry: Registry, data: Data, samples: int) -> list[str]:
 
 def plain_name(figure: str) -> str:
     """A figure's name without what its metric was set to: `coverage` of `coverage_k5`."""
-    return figure.partition("_k")[0]
+    return re.sub(r"_k\d+$", "", figure)
 
 
 class Seer:

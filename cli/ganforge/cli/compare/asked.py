@@ -8,13 +8,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from ganforge.cli.compare.rows import Entry
-from ganforge.cli.evaluate import SUBSET, USUAL
 from ganforge.core.config import load_data
 from ganforge.core.data import DataSpec
 from ganforge.core.errors import GanforgeError
+from ganforge.core.evaluate import default_extractor, usual_metrics
 from ganforge.core.registry import Registry
 from ganforge.core.specs import Metric
 
@@ -30,25 +30,34 @@ VERSION = 1
 """Of the results on disk: a change makes everything train again."""
 
 
+Better = Literal["lower", "higher"]
+
+
 @dataclass(frozen=True)
 class Lead:
     """The score that rows are sorted by, and which way is better. Rows with more of `first` stand before others."""
 
     figure: str
-    better: Literal["lower", "higher"]
+    better: Better
     first: str = ""
 
 
-PREFERRED = ("kid", "fid", "modes")
-"""Metrics by which rows are sorted before any other, the most telling first."""
+CURVE = 1000
+"""Samples at most of a score on the way: few, since they are drawn and looked at again and again."""
 
-MODES = Lead("high_quality", "higher", first="modes")
-"""Points are good if they lie near a mode, but one mode alone is no good generator."""
+
+def lead_of(metric: Metric[Any]) -> Lead | None:
+    """How rows are sorted by a metric. Of modes, those captured count first: alone they say little."""
+    figures = [figure for figure in metric.best if figure != "modes"]
+    if not figures:
+        return None
+    better = {"lowest": "lower", "highest": "higher"}[metric.best[figures[0]]]
+    return Lead(figures[0], cast(Better, better), first="modes" if "modes" in metric.best else "")
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a finished training is judged, on which device, and by what rows are sorted: a figure of `leader`."""
+    """How a finished training is judged and on which device; `leader` is the metric whose figure leads."""
 
     metrics: tuple[str, ...]
     features: str | None
@@ -59,8 +68,7 @@ class Scoring:
 
     @property
     def curve_samples(self) -> int:
-        """Few, since they are drawn and looked at again and again; as many as `kid` takes."""
-        return min(self.samples, SUBSET)
+        return min(self.samples, CURVE)
 
 
 @dataclass(frozen=True)
@@ -99,34 +107,19 @@ def choose_scoring(
     """
     entry = entries[0]
     samples = samples or min(SAMPLES, entry.data_size)
-    few = min(samples, len(load_data(entry.config.data, registry, "test"))) < SUBSET
-    usual = [name for name in USUAL[entry.data.kind] if not (few and name == "kid")]
+    usual = usual_metrics(registry, load_data(entry.config.data, registry, "test"), samples)
     chosen = usual if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
-    specs = [registry.find("metric", name) for name in chosen]
-    ranking = sorted((spec for spec in specs if spec.best), key=_preference)
-    if not ranking:
-        raise GanforgeError("--metrics needs one that rows can be sorted by, as kid, fid or prdc")
-    needs = {need for spec in specs for need in spec.needs}
+    specs: list[Metric[Any]] = [registry.find("metric", name) for name in chosen]
+    leads = {spec.name: lead for spec in specs if (lead := lead_of(spec))}
+    if not leads:
+        sortable = [name for name, spec in registry.all("metric").items() if spec.best]
+        raise GanforgeError(f"--metrics needs one that rows can be sorted by: {', '.join(sorted(sortable))}")
+    needs = {str(need) for spec in specs for need in spec.needs}
     if "points" in needs and entry.data.kind == "images":
         raise GanforgeError("--metrics modes scores points, and the data has images: leave it out")
-    return Scoring(
-        metrics=tuple(chosen),
-        features=_features(features, entry.data, needs, registry),
-        samples=samples,
-        device=entry.config.machine.device.partition(":")[0],
-        leader=ranking[0].name,
-        lead=_lead(ranking[0]),
-    )
-
-
-def _preference(metric: Metric[Any]) -> int:
-    return PREFERRED.index(metric.name) if metric.name in PREFERRED else len(PREFERRED)
-
-
-def _lead(metric: Metric[Any]) -> Lead:
-    """The figure that the metric ranks by."""
-    figure, best = next(iter(metric.best.items()))
-    return MODES if metric.name == "modes" else Lead(figure, "lower" if best == "lowest" else "higher")
+    leader, lead = next(iter(leads.items()))
+    features = _features(features, entry.data, needs, registry)
+    return Scoring(tuple(chosen), features, samples, entry.config.machine.device.partition(":")[0], leader, lead)
 
 
 def _features(name: str | None, data: DataSpec, needs: set[str], registry: Registry) -> str | None:
@@ -134,8 +127,6 @@ def _features(name: str | None, data: DataSpec, needs: set[str], registry: Regis
         return str(registry.find("extractor", name).name)
     if data.kind == "points" or not needs & {"features", "logits", "extractor"}:
         return None
-    from ganforge.core.evaluate import default_extractor
-
     if (name := default_extractor(registry)) is None:
         raise GanforgeError("scores of images need features: pip install 'ganforge[evaluate]', or --features NAME")
     return name

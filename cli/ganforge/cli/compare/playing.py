@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import statistics
 import tempfile
@@ -17,7 +18,7 @@ from ganforge.cli.compare import commands
 from ganforge.cli.compare.asked import Machine, Scoring, digest
 from ganforge.cli.compare.processes import Processes, Ran, last_words
 from ganforge.cli.compare.progress import Tell
-from ganforge.cli.compare.results import Point, Trained, Verdict, plain, read_trained, write_trained
+from ganforge.cli.compare.results import Point, Trained, Verdict, read_trained, write_trained
 from ganforge.cli.compare.rows import Common, Entry
 from ganforge.core.card import Score
 from ganforge.core.errors import GanforgeError, TrainingFailed
@@ -130,8 +131,7 @@ def _short_training(comparison: Comparison, entry: Entry, rounds: int, processes
     if ran.wall > limit:
         raise RowFailed(f"{rounds} rounds do not fit in its budget: set a smaller batch_size, or narrower networks")
     if ran.code:
-        reason = f"{_reason(ran, log)} (while its rounds were measured)"
-        raise RowFailed(reason, lasting=ran.code == TrainingFailed.exit_code)
+        raise RowFailed(f"{_reason(ran, log)} (while its rounds were measured)", lasting=_diverged(ran, log))
     return ran.cpu if comparison.machine.device == "cpu" else ran.wall
 
 
@@ -204,7 +204,7 @@ def train(comparison: Comparison, entry: Entry, seed: int, rounds: int, processe
         watching = commands.watching(rounds, comparison.scoring)
         command = commands.train(entry, comparison.common, rounds, seed, run, watching)
     ran = processes.run(command, log)
-    if ran.code not in (0, TrainingFailed.exit_code):
+    if ran.code and not _diverged(ran, log):
         raise RowFailed(_reason(ran, log))
     return ran
 
@@ -214,7 +214,12 @@ def _reason(ran: Ran, log: Path) -> str:
     if ran.code < 0:
         return f"its training was killed by signal {-ran.code}"
     words = last_words(log)
-    return words.partition("; ")[0] if ran.code == TrainingFailed.exit_code else words
+    return words.partition("; ")[0] if _diverged(ran, log) else words
+
+
+def _diverged(ran: Ran, log: Path) -> bool:
+    """Whether it was the training itself that failed: it would do so again."""
+    return ran.code == TrainingFailed.exit_code and last_words(log).startswith("training stopped")
 
 
 def _wait_for_orphan(run: Path, processes: Processes, tell: Tell) -> None:
@@ -252,10 +257,11 @@ def _seconds(records: Sequence[dict[str, Any]], ran: Ran, machine: Machine) -> f
 
 def curve(records: Sequence[dict[str, Any]], minutes: float, scoring: Scoring) -> Iterator[Point]:
     """The leading score in a run's records, over the minutes that the whole run took."""
+    figure = scoring.lead.figure
+    wanted = re.compile(rf"score/{figure}(_k\d+)?(_{scoring.features})?@")
     for record in records:
         for name, value in record.items():
-            figure = name.removeprefix("score/").partition("@")[0].removesuffix(f"_{scoring.features}")
-            if name.startswith("score/") and plain(figure) == scoring.lead.figure and value is not None:
+            if wanted.match(name) and value is not None:
                 yield Point(minutes * record["round"] / records[-1]["round"], float(value))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import ValidationError
 
 from ganforge.core.card import Score
+from ganforge.core.evaluate import plain_name
 from ganforge.core.files import write_text
 from ganforge.core.options import Options
 
@@ -59,13 +59,8 @@ class Trained(Options):
 
 
 def figure_of(score: Score) -> str:
-    """`kid` of `kid_efficientnet-lite0@2k`, `recall` of `recall_k5_…`: the name without what it was computed from."""
-    return plain(score.name.partition("@")[0].removesuffix(f"_{score.provenance.get('extractor')}"))
-
-
-def plain(figure: str) -> str:
-    """A figure's name without the neighbours its metric looks at."""
-    return re.sub(r"_k\d+$", "", figure)
+    """`recall` of `recall_k5_efficientnet-lite0@2k`: the name without what it was computed from."""
+    return plain_name(score.name.partition("@")[0].removesuffix(f"_{score.provenance.get('extractor')}"))
 
 
 TITLES = {"kid": "KID", "fid": "FID", "is": "IS", "reverse_kl": "reverse KL"}
