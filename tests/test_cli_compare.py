@@ -20,7 +20,7 @@ from test_observers_report import HOSTILE, Page
 
 from ganforge.cli.compare import commands, markdown, page, playing, running
 from ganforge.cli.compare.advice import Advice, Candidate, advise
-from ganforge.cli.compare.asked import LEADS, Lead, Machine, choose_scoring, parse_budget
+from ganforge.cli.compare.asked import Lead, Machine, choose_scoring, parse_budget
 from ganforge.cli.compare.playing import Comparison
 from ganforge.cli.compare.processes import Processes, Ran
 from ganforge.cli.compare.results import Point, Spread, Standing, Trained, Verdict
@@ -152,7 +152,7 @@ def test_a_rows_files_are_named_safely() -> None:
         (["tiny", "--budget", "10"], "--budget takes a time, as in 90s, 10m or 1h, not '10'"),
         (["tiny", "--budget", "0m"], "--budget takes a time, as in 90s, 10m or 1h, not '0m'"),
         (["tiny", "--data", "rang"], "row 'tiny': unknown dataset 'rang'; did you mean 'ring'"),
-        (["tiny", "--metrics", "authenticity"], "--metrics needs one that rows can be sorted by: kid, fid, "),
+        (["tiny", "--metrics", "authenticity"], "--metrics needs one that rows can be sorted by: classification-accuracy-score, "),
         (["tiny", "--metrics", "fidd"], "unknown metric 'fidd'; did you mean 'fid'"),
         (["tiny", "--features", "efficient"], "unknown extractor 'efficient'; did you mean 'efficientnet-lite0'"),
         (["tiny", "--out", "a-file"], "a-file is a file; give --out a folder"),
@@ -433,7 +433,7 @@ def row(title: str, *values: float, verdict: Verdict = "healthy", std: float = 0
     return Candidate(title, verdict, lead, std, seeds=max(1, len(values)), **more)
 
 
-LOWER, HIGHER = LEADS["kid"], LEADS["modes"]
+LOWER, HIGHER = Lead("kid", "lower"), Lead("high_quality", "higher", first="modes")
 
 
 @pytest.mark.parametrize(

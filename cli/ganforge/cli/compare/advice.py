@@ -57,7 +57,7 @@ def candidate(standing: Standing, lead: Lead) -> Candidate:
 
 def _besides(standing: Standing, lead: Lead) -> str:
     """One more figure as evidence: how much of the data is covered."""
-    for figure, words in (("modes", "modes captured"), ("coverage_k5", "coverage"), ("recall_k5", "recall")):
+    for figure, words in (("modes", "modes captured"), ("coverage", "coverage"), ("recall", "recall")):
         if figure != lead.figure and (found := standing.spread(figure)):
             return f"{words} {short(found.median)}"
     return ""

@@ -8,14 +8,15 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from ganforge.cli.compare.rows import Entry
-from ganforge.cli.evaluate import SUBSET, USUAL, default_features
 from ganforge.core.config import load_data
 from ganforge.core.data import DataSpec
 from ganforge.core.errors import GanforgeError
+from ganforge.core.evaluate import default_extractor, usual_metrics
 from ganforge.core.registry import Registry
+from ganforge.core.specs import Metric
 
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 SAMPLES = 2000
@@ -29,47 +30,45 @@ VERSION = 1
 """Of the results on disk: a change makes everything train again."""
 
 
+Better = Literal["lower", "higher"]
+
+
 @dataclass(frozen=True)
 class Lead:
     """The score that rows are sorted by, and which way is better. Rows with more of `first` stand before others."""
 
     figure: str
-    better: Literal["lower", "higher"]
+    better: Better
     first: str = ""
 
 
-LEADS = {
-    "kid": Lead("kid", "lower"),
-    "fid": Lead("fid", "lower"),
-    "modes": Lead("high_quality", "higher", first="modes"),
-    "prdc": Lead("coverage_k5", "higher"),
-    "inception-score": Lead("is", "higher"),
-}
-"""By metric, the most telling first."""
+CURVE = 1000
+"""Samples at most of a score on the way: few, since they are drawn and looked at again and again."""
+
+
+def lead_of(metric: Metric[Any]) -> Lead | None:
+    """How rows are sorted by a metric. Of modes, those captured count first: alone they say little."""
+    figures = [figure for figure in metric.best if figure != "modes"]
+    if not figures:
+        return None
+    better = {"lowest": "lower", "highest": "higher"}[metric.best[figures[0]]]
+    return Lead(figures[0], cast(Better, better), first="modes" if "modes" in metric.best else "")
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """How a finished training is judged, on which device, and from how many samples its curve is made."""
+    """How a finished training is judged and on which device; `leader` is the metric whose figure leads."""
 
     metrics: tuple[str, ...]
     features: str | None
     samples: int
     device: str
-
-    @property
-    def leader(self) -> str:
-        """The metric whose figure leads."""
-        return next(metric for metric in LEADS if metric in self.metrics)
-
-    @property
-    def lead(self) -> Lead:
-        return LEADS[self.leader]
+    leader: str
+    lead: Lead
 
     @property
     def curve_samples(self) -> int:
-        """Few, since they are drawn and looked at again and again; as many as `kid` takes."""
-        return min(self.samples, SUBSET)
+        return min(self.samples, CURVE)
 
 
 @dataclass(frozen=True)
@@ -108,16 +107,19 @@ def choose_scoring(
     """
     entry = entries[0]
     samples = samples or min(SAMPLES, entry.data_size)
-    few = min(samples, len(load_data(entry.config.data, registry, "test"))) < SUBSET
-    usual = [name for name in USUAL[entry.data.kind] if not (few and name == "kid")]
+    usual = usual_metrics(registry, load_data(entry.config.data, registry, "test"), samples)
     chosen = usual if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
-    needs = {need for name in chosen for need in registry.find("metric", name).needs}
-    if not any(name in LEADS for name in chosen):
-        raise GanforgeError(f"--metrics needs one that rows can be sorted by: {', '.join(LEADS)}")
+    specs: list[Metric[Any]] = [registry.find("metric", name) for name in chosen]
+    leads = {spec.name: lead for spec in specs if (lead := lead_of(spec))}
+    if not leads:
+        sortable = [name for name, spec in registry.all("metric").items() if spec.best]
+        raise GanforgeError(f"--metrics needs one that rows can be sorted by: {', '.join(sorted(sortable))}")
+    needs = {str(need) for spec in specs for need in spec.needs}
     if "points" in needs and entry.data.kind == "images":
         raise GanforgeError("--metrics modes scores points, and the data has images: leave it out")
-    device = entry.config.machine.device.partition(":")[0]
-    return Scoring(tuple(chosen), _features(features, entry.data, needs, registry), samples, device)
+    leader, lead = next(iter(leads.items()))
+    features = _features(features, entry.data, needs, registry)
+    return Scoring(tuple(chosen), features, samples, entry.config.machine.device.partition(":")[0], leader, lead)
 
 
 def _features(name: str | None, data: DataSpec, needs: set[str], registry: Registry) -> str | None:
@@ -125,7 +127,7 @@ def _features(name: str | None, data: DataSpec, needs: set[str], registry: Regis
         return str(registry.find("extractor", name).name)
     if data.kind == "points" or not needs & {"features", "logits"}:
         return None
-    if (name := default_features(registry)) is None:
+    if (name := default_extractor(registry)) is None:
         raise GanforgeError("scores of images need features: pip install 'ganforge[evaluate]', or --features NAME")
     return name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import statistics
 import tempfile
@@ -255,10 +256,10 @@ def _seconds(records: Sequence[dict[str, Any]], ran: Ran, machine: Machine) -> f
 def curve(records: Sequence[dict[str, Any]], minutes: float, scoring: Scoring) -> Iterator[Point]:
     """The leading score in a run's records, over the minutes that the whole run took."""
     figure = scoring.lead.figure
-    starts = (f"score/{figure}@", f"score/{figure}_{scoring.features}@")
+    wanted = re.compile(rf"score/{figure}(_k\d+)?(_{scoring.features})?@")
     for record in records:
         for name, value in record.items():
-            if name.startswith(starts) and value is not None:
+            if wanted.match(name) and value is not None:
                 yield Point(minutes * record["round"] / records[-1]["round"], float(value))
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import ValidationError
 
 from ganforge.core.card import Score
+from ganforge.core.evaluate import plain_name
 from ganforge.core.files import write_text
 from ganforge.core.options import Options
 
@@ -47,12 +48,12 @@ class Trained(Options):
     commands: tuple[str, ...] = ()
 
     def figure(self, name: str) -> float | None:
-        """The value of a score by its figure, as in `kid` or `recall_k5`."""
-        return next((score.value for score in self.scores if figure_of(score) == name), None)
+        """The value of a score by its figure, as in `kid`, `recall` or `recall_k5`."""
+        return next((score.value for score in self.scores if _is(score, name)), None)
 
     def floor(self, name: str) -> float | None:
         """What real data scores in the generator's place."""
-        found = (score.provenance.get("floor") for score in self.scores if figure_of(score) == name)
+        found = (score.provenance.get("floor") for score in self.scores if _is(score, name))
         floor = next(found, None)
         return None if floor is None else float(floor)
 
@@ -62,13 +63,17 @@ def figure_of(score: Score) -> str:
     return score.name.partition("@")[0].removesuffix(f"_{score.provenance.get('extractor')}")
 
 
+def _is(score: Score, figure: str) -> bool:
+    return figure in (figure_of(score), plain_name(figure_of(score)))
+
+
 TITLES = {"kid": "KID", "fid": "FID", "is": "IS", "reverse_kl": "reverse KL"}
 """Figures whose names are no words."""
 
 
 def title_of(figure: str) -> str:
     """A figure as people write it: `coverage_k5` is coverage."""
-    return TITLES.get(figure, figure.removesuffix("_k5").replace("_", " "))
+    return TITLES.get(figure, plain_name(figure).replace("_", " "))
 
 
 def short(value: float) -> str:

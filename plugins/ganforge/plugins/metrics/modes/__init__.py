@@ -81,7 +81,7 @@ def ganforge_metrics() -> list[Metric[Any]]:
             paper="1705.07761",
             build=build,
             needs=frozenset({"points"}),
-            best={"reverse_kl": "lowest", "modes": "highest", "high_quality": "highest"},
+            best={"high_quality": "highest", "modes": "highest", "reverse_kl": "lowest"},
             usual=1,
         )
     ]

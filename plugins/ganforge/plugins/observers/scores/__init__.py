@@ -17,7 +17,7 @@ class ScoresOptions(Options):
 
     every: int = Field(500, ge=1, description="rounds between two evaluations; there is one at the end")
     metrics: tuple[str, ...] = Field((), description="names; by default as in ganforge evaluate")
-    features: str | None = Field(None, description="the feature extractor; by default as in ganforge evaluate")
+    features: str = Field("", description="the feature extractor; by default as in ganforge evaluate")
     samples: int = Field(1000, ge=2, description="how many are judged: the score's name tells it")
     best: str = Field("", description="figure whose best checkpoint is kept, as in kid; by default the first")
 
