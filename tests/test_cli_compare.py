@@ -152,7 +152,10 @@ def test_a_rows_files_are_named_safely() -> None:
         (["tiny", "--budget", "10"], "--budget takes a time, as in 90s, 10m or 1h, not '10'"),
         (["tiny", "--budget", "0m"], "--budget takes a time, as in 90s, 10m or 1h, not '0m'"),
         (["tiny", "--data", "rang"], "row 'tiny': unknown dataset 'rang'; did you mean 'ring'"),
-        (["tiny", "--metrics", "authenticity"], "--metrics needs one that rows can be sorted by: classification-accuracy-score, "),
+        (
+            ["tiny", "--metrics", "authenticity"],
+            "--metrics needs one that rows can be sorted by: classification-accuracy-score, ",
+        ),
         (["tiny", "--metrics", "fidd"], "unknown metric 'fidd'; did you mean 'fid'"),
         (["tiny", "--features", "efficient"], "unknown extractor 'efficient'; did you mean 'efficientnet-lite0'"),
         (["tiny", "--out", "a-file"], "a-file is a file; give --out a folder"),
