@@ -3,9 +3,10 @@
     python benchmarks/fashion.py [--minutes 5.5] [--recipes dcgan biggan …] [--jobs 2]
 
 A recipe's rounds are those that its CPU minutes allow on this machine, measured before it trains; the page gives
-the whole command. Conditional recipes are also scored by a classifier of real pictures. A finished recipe's picture
-and figures are kept in the page's folder, and it is not trained again until its settings change here; its run stays in
-`runs/fashion/`. The data set must be installed (Debian: `dataset-fashion-mnist`) or lie in $GANFORGE_DATA.
+the whole command. Settings are those of garments.toml beside this file. Conditional recipes are also scored by a
+classifier of real pictures. A finished recipe's picture and figures are kept in the page's folder, and it is not
+trained again until its settings change; its run stays in `runs/fashion/`. The data set must be installed (Debian:
+`dataset-fashion-mnist`) or lie in $GANFORGE_DATA.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -33,44 +35,8 @@ KEPT = Path("docs/fashion")
 PAGE = KEPT.with_suffix(".md")
 SAMPLED = 2000
 
-SMALLER = "--batch-size 64 --set architecture.width=32"
-DECAY = "--set generator.lr_decay=linear --set discriminator.lr_decay=linear"
-RESIDUAL = "--set architecture.generator_width=32 --set architecture.discriminator_width=32"
-
-
-# Adam's second moments over a thousand steps in place of ten, where there are few.
-LONG_MEMORY = "--set generator.betas=[0.0,0.999] --set discriminator.betas=[0.0,0.999]"
-
-
-def rate(lr: float) -> str:
-    return f"--set generator.lr={lr:g} --set discriminator.lr={lr:g}"
-
-
-FAST = f"--set discriminator.moves=1 {rate(4e-4)}"
-CASES: dict[str, str] = {
-    "vanilla": "",
-    "cgan": f"--set generator.optimizer=adam --set discriminator.optimizer=adam {rate(2e-4)}",
-    **dict.fromkeys(("dcgan", "lsgan", "sngan", "dragan", "relativistic", "relativistic-average"), SMALLER),
-    **dict.fromkeys(("gman", "pacgan", "infogan", "ebgan", "ebgan-pt"), SMALLER),
-    # Matching features alone makes good classifiers and blotchy garments: here G plays against D's opinion.
-    "sgan": f"{SMALLER} {rate(2e-4)} --set regularizers.feature-matching=false",
-    **dict.fromkeys(("cdcgan", "acgan"), f"{SMALLER} {DECAY}"),
-    # The squared Hellinger distance came apart after thousands of rounds, at half the rate too.
-    "fgan": f"{SMALLER} --set loss.divergence=jensen-shannon",
-    "wgan": f"{SMALLER} {rate(2e-4)}",
-    "wgan-gp": f"{SMALLER} --set discriminator.moves=2 {rate(3e-4)}",
-    "geometric-gan": f"{SMALLER} --set generator.moves=1",
-    "r3gan": f"--set architecture.name=dcgan {SMALLER} --set architecture.discriminator_norm=none "
-    f"--set regularizers.r1.every=8 --set regularizers.r2.every=8 {rate(5e-4)}",
-    "unrolled": f"--batch-size 64 --set architecture.width=16 --set recipe.steps=2 {rate(4e-4)}",
-    "began": "--batch-size 16 --set architecture.width=16",
-    "biggan": f"--batch-size 32 --set accumulate=1 --set architecture.width=16 {FAST} {DECAY}",
-    "sagan": f"--batch-size 32 --set architecture.width=16 {rate(4e-4)} {LONG_MEMORY} {DECAY}",
-    "sngan-resnet": f"--batch-size 32 {RESIDUAL} {FAST}",
-    "projection-gan": "--batch-size 32 --set architecture.generator_width=64 --set architecture.discriminator_width=64 "
-    f"{FAST} {LONG_MEMORY} {DECAY} --set generator.lr_hold=0 --set discriminator.lr_hold=0",
-}
-"""Every recipe that makes pictures, with what a CPU's budget asks to change of the paper's settings."""
+ROWS: list[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("garments.toml").read_text(encoding="utf-8"))["row"]
+CASES: dict[str, list[str]] = {row["recipe"]: row.get("settings", []) for row in ROWS}
 
 
 def play(recipe: str, minutes: float) -> dict[str, Any]:
@@ -90,14 +56,14 @@ def play(recipe: str, minutes: float) -> dict[str, Any]:
 
 
 def kept() -> dict[str, dict[str, Any]]:
-    """The results there are for the settings above, in their order."""
+    """The results there are for the present settings, in their order."""
     files = {recipe: KEPT / f"{recipe}.json" for recipe in CASES}
     found = {recipe: json.loads(file.read_text()) for recipe, file in files.items() if file.exists()}
     return {recipe: result for recipe, result in found.items() if result["settings"] == CASES[recipe]}
 
 
 def train_command(recipe: str, steps: int, directory: Path) -> list[str]:
-    settings = shlex.split(CASES[recipe])
+    settings = [word for setting in CASES[recipe] for word in ("--set", setting)]
     return ["ganforge", "train", recipe, *DATA, *MACHINE, *settings, "--steps", str(steps), "--out", str(directory)]
 
 
