@@ -47,6 +47,7 @@ class Here:
         self.answers: dict[str, Ran] = {"diagnose": Ran(0, 1, 1, json.dumps({"alarms": []}))}
         self.interrupts = ""
         monkeypatch.setattr(commands, "POINTS", 2)  # each is a checkpoint, which waits for the disk
+        monkeypatch.setattr(playing, "SHORTEST", 0.1)
         monkeypatch.setattr(Processes, "run", lambda processes, *arguments: self.run(processes, *arguments))
 
     def run(self, processes: Processes, arguments: list[str], log: Path, limit: float = math.inf) -> Ran:

@@ -22,7 +22,7 @@ def question(comparison: Comparison) -> str:
 def lead(comparison: Comparison) -> str:
     """What every row was given, in one line."""
     first, seeds = comparison.entries[0], comparison.seeds
-    each = f"{comparison.budget / 60:g} {comparison.machine.unit} for each training"
+    each = f"{comparison.budget / 60:.3g} {comparison.machine.unit} for each training"
     return (
         f"{len(comparison.entries)} rows on {first.data_size:,} {first.data}, {each}, "
         f"{seeds} seed{'s' * (seeds != 1)}, {comparison.scoring.samples:,} samples judged"
