@@ -18,6 +18,7 @@ from rich.text import Text
 
 from ganforge.core.config import images_per_round
 from ganforge.core.observers import Record, RunInfo, RunObserver
+from ganforge.plugins.observers.run_files import read_verdict
 
 if TYPE_CHECKING:
     from ganforge.core.run import Run
@@ -147,6 +148,8 @@ def print_results(run: Run) -> None:
     ]
     shown = [*pictures, *directory.glob("report.html")]
     typer.echo("look at  " + "\n         ".join(str(path) for path in shown))
+    if (verdict := read_verdict(directory)) not in ("", "healthy"):
+        typer.echo(f"verdict  {verdict}: ganforge diagnose {directory}")
     if best := _best(directory):
         typer.echo(f"best     {directory / 'best'}: {best}")
     typer.echo(f"sample   ganforge sample {directory} --n 64 --seed 1 -o grid.png")

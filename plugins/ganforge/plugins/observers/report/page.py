@@ -26,6 +26,7 @@ from ganforge.plugins.observers.run_files import (
     open_picture,
     read_lines,
     read_records,
+    read_verdict,
     snapshots,
 )
 
@@ -80,7 +81,9 @@ def _lead(config: Config, until: int) -> str:
 
 
 def _facts(info: RunInfo, records: Records, until: int) -> Iterator[str]:
-    """The run in figures."""
+    """The run in figures, and the verdict on it."""
+    if verdict := read_verdict(info.directory):
+        yield _fact("verdict", verdict)
     yield _fact("epochs", f"{until * _epochs_per_round(info):,.1f}")
     yield _fact("images seen", short(until * images_per_round(info.config)))
     if records:
