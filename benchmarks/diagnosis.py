@@ -72,6 +72,7 @@ FITTED: dict[str, str] = {
     "ring: vanilla, G moves ten times": f"vanilla --data ring {POINTS} --set generator.moves=10",
     "ring: vanilla, D far too strong": f"vanilla --data ring {POINTS} {STRONG}",
     "ring: vanilla, G too weak": f"vanilla --data ring {POINTS} {WEAK}",
+    "grid: vanilla": f"vanilla --data grid {POINTS}",
 }
 HELD_OUT: dict[str, str] = {
     "geometric-gan": f"geometric-gan {PICTURES} --seed 5",
@@ -97,6 +98,7 @@ HELD_OUT: dict[str, str] = {
     "lsgan, no normalisation": f"lsgan {PICTURES} {UNNORMALISED} --seed 25",
     "ring: lsgan, learning rate x 50": f"lsgan --data ring {POINTS} {WIDE} --seed 26",
     "ring: pacgan, G moves ten times": f"pacgan --data ring {POINTS} --set generator.moves=10 --seed 27",
+    "grid: lsgan": f"lsgan --data grid {POINTS} --seed 29",
     "ring: wgan-gp, G too weak": f"wgan-gp --data ring {POINTS} {WEAK} --seed 28",
 }
 COVERED = 0.1

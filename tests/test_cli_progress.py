@@ -71,6 +71,18 @@ def test_a_line_of_figures() -> None:
     assert figures({"round": 1, "images_per_second": 1.0}, critic) == ""
 
 
+def test_a_score_is_told_with_its_record() -> None:
+    console = plain()
+    with Progress(console) as watcher:
+        watcher.run_started(info())
+        watcher.step_logged(record(10))
+        watcher.step_logged(record(20) | {"score/kid@1k": 0.01234, "score/kid_std@1k": 0.1})
+        watcher.step_logged(record(30))
+    lines = shown(console).splitlines()
+    assert [line.split("  ")[0] for line in lines[2:]] == ["round 10/100", "round 20/100"]
+    assert lines[-1].endswith("  kid@1k 0.01234")
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (61, "1:01"), (3599.6, "1:00:00"), (90_061, "25:01:01")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text

@@ -183,3 +183,12 @@ def test_the_page_names_every_alarm_and_limit() -> None:
     assert len(kinds) == 7
     for kind in kinds:
         assert f"| `{kind}` |" in page, kind
+
+
+def test_the_verdict_is_in_the_run_and_in_its_report(tmp_path: Path) -> None:
+    registry = Registry([tiny.FILE], BUILTIN)
+    train(tiny.request(observers=["alarms", "report"]), tmp_path / "run", registry=registry)
+    assert json.loads((tmp_path / "run" / "verdict.json").read_text()) == {"verdict": "healthy", "round": 4}
+    assert "<dt>verdict</dt><dd>healthy</dd>" in (tmp_path / "run" / "report.html").read_text()
+    told = ganforge("diagnose", tmp_path / "run", "--plugin", tiny.FILE)
+    assert "it is early" in told.out

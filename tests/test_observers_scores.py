@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
 import torch
+from command import TRAIN_TINY, ganforge
 
 from ganforge.core import GanforgeError, Run, RunObserver, resume, train
 from ganforge.core.registry import Registry
@@ -110,3 +112,17 @@ def test_bad_requests_are_refused_before_anything_is_written(
     with pytest.raises(GanforgeError, match=words):
         train(request(**options), tmp_path / "run", registry=registry)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_command_line_scores_and_tells_where_the_best_is(tmp_path: Path) -> None:
+    settings = ("observers.scores.samples=20", "observers.scores.features=random-smoke-test")
+    asked = [word for setting in settings for word in ("--set", setting)]
+    quiet = ("--set", "observers=[]")
+    start = TRAIN_TINY.index("observers=[]") - 1
+    assert TRAIN_TINY[start : start + 2] == quiet
+    arguments = (*TRAIN_TINY[:start], *TRAIN_TINY[start + 2 :])
+    done = ganforge(*arguments, *asked, "--steps", "4", "--evaluate-every", "2", "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    assert re.search(r"round 4/4 .*  fid_random-smoke-test@20 [\d.]+", done.err)
+    best = kept(Run.load(tmp_path / "run", registry=Registry([tiny.FILE], BUILTIN)))
+    assert f"best     {tmp_path / 'run' / 'best'}: {best['figure']} {best['value']:.4g} after round" in done.out

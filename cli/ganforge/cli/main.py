@@ -34,7 +34,7 @@ REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command (`sys.argv`'s by default); returns the exit code.
 
-    Exit codes: 0 done, 1 the training failed or a bug, 2 bad input, 130 interrupted.
+    Exit codes: 0 done, 1 the training failed or a bug, 2 bad input, 130 interrupted; `diagnose` has its own.
     """
     _show_warnings()
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from rich.text import Text
 
 from ganforge.core.config import images_per_round
 from ganforge.core.observers import Record, RunInfo, RunObserver
+from ganforge.plugins.observers.run_files import read_verdict
 
 if TYPE_CHECKING:
     from ganforge.core.run import Run
@@ -69,7 +72,7 @@ class Progress(RunObserver):
         if self.live:
             self.bar.update(self.task, completed=record["round"], description=speed)
             self.readings.plain = readings
-        elif last or time.monotonic() - self.shown >= CADENCE:
+        elif last or time.monotonic() - self.shown >= CADENCE or any(key.startswith("score/") for key in record):
             self.shown = time.monotonic()
             self._print(f"round {record['round']:.0f}/{self.info.config.steps}  {speed}  {readings}")
 
@@ -108,13 +111,15 @@ def pace(record: Record, info: RunInfo) -> str:
 
 
 def figures(record: Record, info: RunInfo) -> str:
-    """What the critic says, as its loss wants it read, and every player's loss."""
+    """What the critic says, as its loss wants it read, every player's loss, and the first score where there is one."""
     parts = []
     if "d_real" in record and "d_fake" in record:
         parts.append(f"{info.reading.label}: real {record['d_real']:.3f}, fake {record['d_fake']:.3f}")
     losses = {key.removeprefix("loss/"): value for key, value in record.items() if key.startswith("loss/")}
     if losses:
         parts.append("loss " + ", ".join(f"{player} {value:.3f}" for player, value in losses.items()))
+    if score := next((key for key in record if key.startswith("score/")), None):
+        parts.append(f"{score.removeprefix('score/')} {record[score]:.4g}")
     return "  ".join(parts)
 
 
@@ -123,6 +128,15 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _best(directory: Path) -> str:
+    """What the best checkpoint scored, if one was kept."""
+    try:
+        score = json.loads((directory / "best" / "score.json").read_text(encoding="utf-8"))
+        return f"{score['figure']} {score['value']:.4g} after round {score['round']:,}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def print_results(run: Run) -> None:
@@ -134,5 +148,9 @@ def print_results(run: Run) -> None:
     ]
     shown = [*pictures, *directory.glob("report.html")]
     typer.echo("look at  " + "\n         ".join(str(path) for path in shown))
+    if (verdict := read_verdict(directory)) not in ("", "healthy"):
+        typer.echo(f"verdict  {verdict}: ganforge diagnose {directory}")
+    if best := _best(directory):
+        typer.echo(f"best     {directory / 'best'}: {best}")
     typer.echo(f"sample   ganforge sample {directory} --n 64 --seed 1 -o grid.png")
     typer.echo(f"export   ganforge export {directory} -o model.onnx")

@@ -50,6 +50,14 @@ def read_records(directory: Path, until: int) -> list[dict[str, float]]:
     return [{name: value for name, value in line.items() if isinstance(value, int | float)} for line in whole]
 
 
+def read_verdict(directory: Path) -> str:
+    """What the alarms said of the run last: healthy, suspicious or failed; nothing where they said nothing."""
+    try:
+        return str(json.loads((directory / "verdict.json").read_text(encoding="utf-8"))["verdict"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def snapshots(directory: Path, until: int) -> list[Snapshot]:
     """The run's sample pictures up to round `until`, oldest first.
 

@@ -11,6 +11,7 @@ import typer
 
 from ganforge.plugins.observers.alarms.diagnosis import EXIT_CODES, Diagnosis
 from ganforge.plugins.observers.alarms.diagnosis import diagnose as diagnose_
+from ganforge.plugins.observers.alarms.limits import WARM_UP
 
 
 def diagnose(
@@ -39,6 +40,8 @@ def _told(found: Diagnosis) -> str:
     for alarm in found.alarms:
         sentence = alarm.message[:1].upper() + alarm.message[1:]
         lines.append(f"\n{alarm.severity}: {alarm.kind}\n  {sentence}\n  {alarm.advice}")
+    if found.early:
+        lines.append(f"\nit is early: most alarms want several measurements after round {WARM_UP:,}, by `health`")
     if found.ended:
         lines.append(f"\n{found.ended} earlier alarm{'s have' if found.ended > 1 else ' has'} ended; see alarms.jsonl")
     return "\n".join(lines)

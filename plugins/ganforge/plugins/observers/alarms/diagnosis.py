@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 from ganforge.core import GanforgeError, Reading
 from ganforge.core.config import Config
 from ganforge.plugins.observers.alarms import AlarmOptions
-from ganforge.plugins.observers.alarms.rules import Alarm, judge
+from ganforge.plugins.observers.alarms.limits import WARM_UP
+from ganforge.plugins.observers.alarms.rules import Alarm, judge, values
 from ganforge.plugins.observers.run_files import read_lines, read_records
 
 Verdict = Literal["healthy", "suspicious", "failed"]
@@ -18,12 +19,16 @@ EXIT_CODES: dict[Verdict, int] = {"healthy": 0, "suspicious": 3, "failed": 4}
 
 
 class Diagnosis(NamedTuple):
-    """The worst of the alarms that still go on, after which round, and how many there were that have ended."""
+    """The worst of the alarms that still go on, after which round, and how many there were that have ended.
+
+    `early` says that there are too few measurements yet for most alarms.
+    """
 
     verdict: Verdict
     round: int
     alarms: list[Alarm]
     ended: int
+    early: bool
 
 
 def diagnose(directory: Path, config: Config, reading: Reading) -> Diagnosis:
@@ -44,7 +49,10 @@ def diagnose(directory: Path, config: Config, reading: Reading) -> Diagnosis:
     told = {(line.get("kind"), line.get("about")) for line in read_lines(directory / "alarms.jsonl")}
     severities = {alarm.severity for alarm in alarms}
     verdict: Verdict = "failed" if "failed" in severities else "suspicious" if severities else "healthy"
-    return Diagnosis(verdict, int(records[-1]["round"]), alarms, len(told - going_on))
+    judged = [round_ for round_, _ in values(records, "variety/coverage") if round_ > WARM_UP]
+    return Diagnosis(
+        verdict, int(records[-1]["round"]), alarms, len(told - going_on), early=len(judged) < options.patience
+    )
 
 
 def best_score(directory: Path) -> Mapping[str, float | str] | None:

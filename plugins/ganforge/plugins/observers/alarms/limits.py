@@ -15,6 +15,10 @@ Severity = Literal["suspicious", "failed"]
 Settings = Callable[[Config, str], list[str]]
 
 
+WARM_UP = 300
+"""Rounds in which a generator may still make anything."""
+
+
 @dataclass(frozen=True)
 class Limit:
     """A figure that is wrong above or below a level.
@@ -32,7 +36,7 @@ class Limit:
     means: str
     causes: str
     settings: Settings
-    warm_up: int = 300
+    warm_up: int = WARM_UP
 
     def crossed(self, value: float) -> bool:
         return value > self.level if self.side == "above" else value < self.level

@@ -12,7 +12,7 @@ from typing import Any
 from ganforge.core import GanforgeError, Record, RunInfo, RunObserver
 from ganforge.core.files import write_text
 from ganforge.plugins.observers.alarms import AlarmOptions
-from ganforge.plugins.observers.alarms.diagnosis import best_score
+from ganforge.plugins.observers.alarms.diagnosis import best_score, diagnose
 from ganforge.plugins.observers.alarms.rules import Alarm, judge
 from ganforge.plugins.observers.run_files import read_lines, read_records
 
@@ -60,6 +60,24 @@ class Alarms(RunObserver):
             )
             self.told.add((alarm.kind, alarm.about))
             self._write(alarm)
+
+    def snapshot_saved(self, round_: int, picture: Path) -> None:
+        self._write_verdict()
+
+    def run_finished(self, status: str) -> None:
+        self._write_verdict()
+
+    def _write_verdict(self) -> None:
+        """RUN/verdict.json, for the report and whoever else wants it."""
+        if not self.records:
+            return
+        found = diagnose(self.info.directory, self.info.config, self.info.reading)
+        try:
+            write_text(
+                self.info.directory / "verdict.json", json.dumps({"verdict": found.verdict, "round": found.round})
+            )
+        except GanforgeError as error:
+            log.warning("the verdict is not written: %s", error)
 
     def _news(self, record: Record) -> list[Alarm]:
         self.records.append(record)

@@ -26,6 +26,7 @@ from ganforge.plugins.observers.run_files import (
     open_picture,
     read_lines,
     read_records,
+    read_verdict,
     snapshots,
 )
 
@@ -80,7 +81,9 @@ def _lead(config: Config, until: int) -> str:
 
 
 def _facts(info: RunInfo, records: Records, until: int) -> Iterator[str]:
-    """The run in figures."""
+    """The run in figures, and the verdict on it."""
+    if verdict := read_verdict(info.directory):
+        yield _fact("verdict", verdict)
     yield _fact("epochs", f"{until * _epochs_per_round(info):,.1f}")
     yield _fact("images seen", short(until * images_per_round(info.config)))
     if records:
@@ -194,7 +197,7 @@ def _curves(reading: Reading, records: Records) -> Iterator[Chart]:
     for number, key in enumerate(order):
         title, note = KNOWN.get(key, (key.removeprefix("score/").replace("_", " ").capitalize(), ""))
         lines = [_line(name, records) for name in groups[key]]
-        covers = (0.0, 1.0) if key == "diversity" else ()
+        covers = (0.0, 1.0) if key in SHARES else ()
         chart = Chart(f"curve-{number}", title, note, lines, covers=covers, log=key == "gradient_norm")
         yield _reading_chart(chart, reading) if key == "critic" else chart
 
@@ -208,6 +211,8 @@ def _group(name: str) -> str:
 
 CRITIC = {"d_real": "real", "d_fake": "fake", "d_held_out": "held out"}
 
+SHARES = {"diversity", "variety", "accuracy", "overfitting"}
+
 KNOWN = {
     "loss": ("Losses", "They measure the balance of the game, not the quality of the samples."),
     "critic": ("", ""),
@@ -216,7 +221,10 @@ KNOWN = {
     "variety": ("Variety", "Of the averaged generator: distances and coverage of the data, without features."),
     "support": ("Different pictures", "By the birthday paradox, up to as many as so few samples can show."),
     "accuracy": ("Discriminator: accuracy", "On real, held-out and generated samples, and of ranking the latter two."),
-    "overfitting": ("Discriminator: overfitting", "Above 0.6 it knows the training data by heart (ADA)."),
+    "overfitting": (
+        "Discriminator: overfitting",
+        "r v: how generated held-out samples look to it; r t: mean sign of real ones (ADA).",
+    ),
     "d_low": ("Discriminator: lowest tenth", "The 10 % quantile of its opinion."),
     "d_high": ("Discriminator: highest tenth", "The 90 % quantile of its opinion."),
     "singular": ("Largest singular value", "Of the generator's weights: it explodes in a collapse."),
