@@ -96,7 +96,7 @@ class Session:
     def play(self) -> None:
         """Measure every row, then train; the pages are written anew after each."""
         entries = {task.entry.row.slug: task.entry for task in self.due}
-        warn(f"{len(self.due)} trainings; measuring how many rounds fit ({len(entries)} rows)")
+        warn(f"trainings to do: {len(self.due)}; measuring how many rounds fit (rows: {len(entries)})")
         with _stopping(self.processes, self.comparison.out):
             self._at_once(self._measure, list(entries.values()))
             self._at_once(self._train, self.due)
