@@ -9,6 +9,7 @@ import re
 import shlex
 import signal
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -379,8 +380,6 @@ def test_a_row_too_slow_for_its_budget_says_so(comparison: Comparison) -> None:
 
 
 def entry_of(comparison: Comparison, **changes: Any) -> Entry:
-    from dataclasses import replace
-
     return replace(comparison.entries[0], **changes)
 
 
@@ -583,3 +582,12 @@ def test_the_worst_seed_is_the_rows_verdict(tmp_path: Path, small: Registry) -> 
     assert standing.verdict == "failed"
     assert standing.spread("kid") == Spread(1, 0, 2)
     assert page._curve(trained) == [Point(1, 1), Point(2, 1)]
+
+
+def test_a_figure_that_leads_stands_once_in_the_table(tmp_path: Path, small: Registry) -> None:
+    comparison = comparison_of(tmp_path, small, "a")
+    scoring = replace(comparison.scoring, leader="prdc", lead=Lead("recall", "higher"))
+    write(replace(comparison, scoring=scoring), results(comparison))
+    text = (tmp_path / "compare.md").read_text(encoding="utf-8")
+    assert "| row | verdict | recall | KID | rounds |" in text
+    assert "| `a` | suspicious | 0.5 | 0.1 ± 0.01 |" in text

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ganforge.cli.compare.playing import Comparison
 from ganforge.cli.compare.results import Spread, Standing, short, title_of
+from ganforge.core.evaluate import plain_name
 
 REAL = "real data"
 
@@ -14,7 +15,7 @@ def columns(standings: Sequence[Standing], comparison: Comparison) -> list[str]:
     """The figures of the table, the leading one first; a deviation or a whole stands beside what it is of."""
     found = dict.fromkeys(figure for standing in standings for figure in standing.figures)
     lead = comparison.scoring.lead.figure
-    rest = [figure for figure in found if figure != lead and not figure.endswith(("_std", "_of"))]
+    rest = [figure for figure in found if plain_name(figure) != lead and not figure.endswith(("_std", "_of"))]
     return [lead, *rest]
 
 
