@@ -16,7 +16,8 @@ from PIL import Image
 
 from ganforge.core import ArrayData, DataSpec, GanforgeError
 from ganforge.core.card import Score
-from ganforge.core.evaluate import Asked, Reference, evaluate
+from ganforge.core.evaluate import evaluate
+from ganforge.core.evaluation import Asked, Reference
 from ganforge.core.latents import Generator, Latent
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN

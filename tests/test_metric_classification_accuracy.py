@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from ganforge.core import ArrayData, DataSpec, GanforgeError
-from ganforge.core.evaluate import Asked, Reference, evaluate
+from ganforge.core.evaluate import evaluate
+from ganforge.core.evaluation import Asked, Reference
 from ganforge.core.registry import Registry
 
 SPEC = DataSpec(shape=(1, 8, 8), classes=("dark", "dim", "light", "bright"))

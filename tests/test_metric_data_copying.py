@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ganforge.core import ArrayData, DataSpec, GanforgeError
-from ganforge.core.evaluate import Asked, Reference, evaluate
-from ganforge.core.evaluation import Case, Features, Judged
+from ganforge.core.evaluate import evaluate
+from ganforge.core.evaluation import Asked, Case, Features, Judged, Reference
 from ganforge.core.registry import Registry
 from ganforge.plugins.metrics.data_copying.cells import Placed, copying, nearest, z_score
 from ganforge.plugins.metrics.data_copying.clusters import assign, k_means, settle, spread

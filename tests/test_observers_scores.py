@@ -57,7 +57,8 @@ def test_scores_are_in_the_records_and_the_best_is_a_run(tmp_path: Path, registr
 
 def test_the_score_is_what_evaluate_says(tmp_path: Path, registry: Registry) -> None:
     from ganforge.core.config import load_data
-    from ganforge.core.evaluate import Asked, Reference, evaluate
+    from ganforge.core.evaluate import evaluate
+    from ganforge.core.evaluation import Asked, Reference
 
     run = train(request(), tmp_path / "run", registry=registry)
     reference = Reference(*(load_data(run.config.data, registry, split) for split in ("train", "test")), floor=False)

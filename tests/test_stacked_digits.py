@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ganforge.core import ArrayData, DataRequest, DataSpec, GanforgeError
-from ganforge.core.evaluate import Asked, Reference, evaluate
-from ganforge.core.evaluation import Case, Features, Judged
+from ganforge.core.evaluate import evaluate
+from ganforge.core.evaluation import Asked, Case, Features, Judged, Reference
 from ganforge.core.registry import Registry
 from ganforge.plugins.metrics.stacked_digits.triples import Triples, count
 

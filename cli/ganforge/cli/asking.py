@@ -9,6 +9,7 @@ from typing import Any, cast, get_args
 from ganforge.core.data import Data, DataSpec, Split
 from ganforge.core.errors import GanforgeError, unknown
 from ganforge.core.registry import Registry
+from ganforge.core.scoring import usual_metrics
 
 
 def split_named(name: str) -> Split:
@@ -34,8 +35,6 @@ def chosen_metrics(
     metrics: str | None, real: Data, samples: int, options: Mapping[str, Any], registry: Registry
 ) -> list[str]:
     """The metrics asked for, or the usual ones for such data and so many samples."""
-    from ganforge.core.evaluate import usual_metrics
-
     if metrics is None:
         set_ = [name for name in options if name in registry.all("metric")]
         return list(dict.fromkeys([*usual_metrics(registry, real, samples), *set_]))

@@ -23,6 +23,7 @@ from ganforge.cli.subject import load_splits, open_subject
 from ganforge.core.config import parse_settings
 from ganforge.core.errors import GanforgeError
 from ganforge.core.registry import default_registry
+from ganforge.core.scoring import default_extractor
 
 if TYPE_CHECKING:
     from ganforge.core.card import Score
@@ -88,8 +89,8 @@ def evaluate(
     Example: ganforge evaluate model.onnx --samples 5000 --metrics kid,prdc
     """
     from ganforge.cli.watching import watching
-    from ganforge.core.evaluate import Asked, Reference, default_extractor
     from ganforge.core.evaluate import evaluate as evaluate_
+    from ganforge.core.evaluation import Asked, Reference
     from ganforge.core.run import resolve_device
 
     if write_card and source.suffix != ".onnx":

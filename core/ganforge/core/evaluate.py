@@ -6,36 +6,25 @@ a key of everything that changes them.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ganforge.core.card import Score
 from ganforge.core.config import attributed
-from ganforge.core.data import ArrayData, Data, Split
+from ganforge.core.data import ArrayData, Data
 from ganforge.core.draw import hash64
 from ganforge.core.errors import GanforgeError
-from ganforge.core.evaluation import Case, Extractor, Features, Judged, Sampler, Scorer
-from ganforge.core.files import atomic, cache_directory
+from ganforge.core.evaluation import Asked, Case, Features, Judged, Reference, Sampler, Scorer, Side
 from ganforge.core.latents import Generator
 from ganforge.core.options import parse
 from ganforge.core.registry import Registry
-from ganforge.core.specs import FeatureExtractor, Metric, Need
-
-log = logging.getLogger("ganforge")
+from ganforge.core.seer import Seer, plain, require
+from ganforge.core.specs import Metric, Need
 
 PUBLISHED = 50_000
 """Samples on both sides of published scores: with as many, a standard extractor and nothing else set, a score needs no
@@ -47,56 +36,6 @@ FEATURES: frozenset[Need] = frozenset({"features", "logits"})
 
 Watch = Callable[[str, int, int], None]
 """Told after every batch: what is judged, how many of it are, and of how many."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Metrics and extractor with their options, how many samples, and on which device.
-
-    `about` is what to tell of the generator with every score.
-    """
-
-    metrics: Mapping[str, Mapping[str, Any]]
-    extractor: str | None = None
-    extractor_options: Mapping[str, Any] = field(default_factory=dict)
-    samples: int = 10_000
-    seed: int = 0
-    batch_size: int = 100
-    device: str = "cpu"
-    about: Mapping[str, str | int | float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A data set's two splits, and which of them generated samples are compared with.
-
-    With `floor`, real samples of the other split, if it has as many, are judged as if they were generated: what the
-    number of samples alone costs.
-    """
-
-    training: Data
-    test: Data
-    split: Split = "test"
-    floor: bool = True
-
-    @property
-    def data(self) -> Data:
-        return self.test if self.split == "test" else self.training
-
-    @property
-    def other(self) -> Data:
-        return self.training if self.split == "test" else self.test
-
-
-@dataclass(frozen=True)
-class Side:
-    """Samples of one origin. Features of those with a `key` are kept on disk; `real` ones have no generator."""
-
-    name: str
-    sample: Sampler
-    count: int
-    key: str = ""
-    real: bool = True
 
 
 Figures = dict[str, dict[str, float]]
@@ -192,7 +131,7 @@ class Judge:
         options = self.options[metric].model_dump(mode="json")
         return {
             "metric": metric,
-            **{f"{metric}.{key}": _plain(value) for key, value in options.items()},
+            **{f"{metric}.{key}": plain(value) for key, value in options.items()},
             "samples": self.asked.samples,
             "real": self.real.count,
             "split": self.reference.split,
@@ -205,7 +144,7 @@ class Judge:
 
     def _check(self, metric: Metric[Any], generated: Sampler) -> None:
         """What can be refused before anything is computed."""
-        _require(metric)
+        require(metric)
         spec = self.reference.data.spec
         kind = "points" if "points" in metric.needs else "images"
         if spec.kind != kind:
@@ -285,100 +224,6 @@ class Judge:
         return there, None if labels is None else torch.from_numpy(labels)
 
 
-def default_extractor(registry: Registry) -> str | None:
-    """The extractor of the highest rank of those whose modules are installed; None where there is none."""
-    ranked = sorted(registry.all("extractor").values(), key=lambda spec: spec.rank, reverse=True)
-    installed = (s.name for s in ranked if s.rank > 0 and all(find_spec(module) for module in s.requires))
-    return next(installed, None)
-
-
-def usual_metrics(registry: Registry, data: Data, samples: int) -> list[str]:
-    """The metrics where nobody names any, for real data and a number of samples."""
-    count = min(samples, len(data))
-    fitting = [
-        spec for spec in registry.all("metric").values() if ("points" in spec.needs) == (data.spec.kind == "points")
-    ]
-    usual = [spec for spec in fitting if spec.usual is not None and spec.usual <= count]
-    return [spec.name for spec in sorted(usual, key=lambda spec: spec.usual, reverse=True)]
-
-
-def plain_name(figure: str) -> str:
-    """A figure's name without what its metric was set to: `coverage` of `coverage_k5`."""
-    return re.sub(r"_k\d+$", "", figure)
-
-
-class Seer:
-    """The extractor, which remembers real sides: in files, each under a hash of all that changes its features."""
-
-    def __init__(self, training: Data, asked: Asked, registry: Registry) -> None:
-        if asked.extractor is None:
-            raise GanforgeError("these metrics need features: pip install 'ganforge[evaluate]', or --features NAME")
-        self.name, self.device, self.registry = asked.extractor, asked.device, registry
-        spec: FeatureExtractor[Any] = registry.find("extractor", self.name)
-        self.options = parse(spec.options, asked.extractor_options, "features")
-        _require(spec)
-        with attributed(registry, "extractor", self.name, "build"):
-            extractor: Extractor = spec.build(self.options, training)
-            self.extractor = extractor.eval().requires_grad_(False).to(self.device)
-            self._told = {"weights": extractor.weights, "preprocessing": extractor.preprocessing}
-        self._known: Features | None = None
-        self._seen: list[Features] = []
-
-    def recall(self, side: Side) -> bool:
-        """Begin with a side; whether its features are known."""
-        self._known, self._seen = self._read(side), []
-        return self._known is not None
-
-    def look(self, side: Side, start: int, n: int, images: Tensor | None) -> Features:
-        """Features of the `n` samples from `start` of the side begun with, on the CPU; images of those not known.
-
-        A side is seen in order.
-        """
-        if self._known:
-            rows = slice(start, start + n)
-            return Features(*(None if part is None else part[rows] for part in self._known))  # type: ignore[arg-type]
-        assert images is not None
-        with attributed(self.registry, "extractor", self.name, "forward"):
-            features, logits = self.extractor(images)
-        seen = Features(features.cpu(), None if logits is None else logits.cpu())
-        if side.key:
-            self._seen.append(seen)
-            if start + n == side.count:
-                self._write(side)
-        return seen
-
-    def provenance(self) -> dict[str, str | int | float]:
-        """Which features these are."""
-        options = {f"features.{key}": _plain(v) for key, v in self.options.model_dump(mode="json").items()}
-        return {"extractor": self.name, **options, **self._told, **self.extractor.provenance}
-
-    def _read(self, side: Side) -> Features | None:
-        if not side.key:
-            return None
-        try:
-            tensors = load_file(self._file(side))
-            return Features(tensors["features"], tensors.get("logits"))
-        except (OSError, KeyError, SafetensorError):
-            return None
-
-    def _write(self, side: Side) -> None:
-        """Keep what was seen; where that cannot be, it will be seen again."""
-        whole = {"features": torch.cat([seen.features for seen in self._seen])}
-        if logits := [seen.logits for seen in self._seen if seen.logits is not None]:
-            whole["logits"] = torch.cat(logits)
-        self._seen = []
-        try:
-            with atomic(self._file(side)) as path:
-                save_file(whole, path)
-        except (GanforgeError, SafetensorError) as error:
-            log.warning("features of real samples cannot be kept, and will be computed again: %s", error)
-
-    def _file(self, side: Side) -> Path:
-        parts = [side.key, self.provenance(), torch.__version__, self.device]
-        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        return cache_directory() / "features" / f"{digest[:32]}.safetensors"
-
-
 def _side(name: str, data: Data, order: np.ndarray, which: str) -> Side:
     """Real samples in an order, which `which` tells apart from others of the same data."""
     # Only what lies in memory has a fingerprint of its pixels; files that are read again might have changed.
@@ -386,20 +231,9 @@ def _side(name: str, data: Data, order: np.ndarray, which: str) -> Side:
     return Side(name, lambda start, n: data.fetch(order[start : start + n]), len(order), key)
 
 
-def _require(spec: Metric[Any] | FeatureExtractor[Any]) -> None:
-    """Raise ModuleNotFoundError for a module that is not installed: the command line knows what brings it."""
-    for module in spec.requires:
-        if find_spec(module) is None:
-            raise ModuleNotFoundError(f"No module named '{module}'", name=module)
-
-
 def _sees(metric: Metric[Any]) -> bool:
     """Whether a metric's figures are those of an extractor."""
     return bool((FEATURES | {"extractor"}) & metric.needs)
-
-
-def _plain(value: Any) -> str | int | float:
-    return value if isinstance(value, int | float) else str(value)
 
 
 def _short(n: int) -> str:

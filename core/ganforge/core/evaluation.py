@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ganforge.core.data import Data
+from ganforge.core.data import Data, Split
 from ganforge.core.latents import Generator
 
 
@@ -90,3 +90,53 @@ class Case:
 
 Sampler = Callable[[int, int], tuple[np.ndarray, np.ndarray | None]]
 """(start, n) to samples `start` … `start + n`, uint8 [n, C, H, W] or float32 [n, 2], and their labels int64 [n]."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Metrics and extractor with their options, how many samples, and on which device.
+
+    `about` is what to tell of the generator with every score.
+    """
+
+    metrics: Mapping[str, Mapping[str, Any]]
+    extractor: str | None = None
+    extractor_options: Mapping[str, Any] = field(default_factory=dict)
+    samples: int = 10_000
+    seed: int = 0
+    batch_size: int = 100
+    device: str = "cpu"
+    about: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A data set's two splits, and which of them generated samples are compared with.
+
+    With `floor`, real samples of the other split, if it has as many, are judged as if they were generated: what the
+    number of samples alone costs.
+    """
+
+    training: Data
+    test: Data
+    split: Split = "test"
+    floor: bool = True
+
+    @property
+    def data(self) -> Data:
+        return self.test if self.split == "test" else self.training
+
+    @property
+    def other(self) -> Data:
+        return self.training if self.split == "test" else self.test
+
+
+@dataclass(frozen=True)
+class Side:
+    """Samples of one origin. Features of those with a `key` are kept on disk; `real` ones have no generator."""
+
+    name: str
+    sample: Sampler
+    count: int
+    key: str = ""
+    real: bool = True

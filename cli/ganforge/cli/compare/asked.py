@@ -14,8 +14,8 @@ from ganforge.cli.compare.rows import Entry
 from ganforge.core.config import load_data
 from ganforge.core.data import DataSpec
 from ganforge.core.errors import GanforgeError
-from ganforge.core.evaluate import default_extractor, usual_metrics
 from ganforge.core.registry import Registry
+from ganforge.core.scoring import default_extractor, usual_metrics
 from ganforge.core.specs import Metric
 
 SECONDS = {"s": 1, "m": 60, "h": 3600}

@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple
 from pydantic import ValidationError
 
 from ganforge.core.card import Score
-from ganforge.core.evaluate import plain_name
 from ganforge.core.files import write_text
 from ganforge.core.options import Options
+from ganforge.core.scoring import plain_name
 
 Verdict = Literal["healthy", "suspicious", "failed"]
 VERDICTS: tuple[Verdict, ...] = ("healthy", "suspicious", "failed")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ganforge.cli.compare.playing import Comparison
 from ganforge.cli.compare.results import Spread, Standing, short, title_of
-from ganforge.core.evaluate import plain_name
+from ganforge.core.scoring import plain_name
 
 REAL = "real data"
 

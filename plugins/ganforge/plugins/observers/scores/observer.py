@@ -10,17 +10,11 @@ from typing import Any
 
 from ganforge.core import GanforgeError, RunInfo, RunObserver, checkpoint
 from ganforge.core.errors import unknown
-from ganforge.core.evaluate import (
-    Asked,
-    Judge,
-    Reference,
-    Side,
-    default_extractor,
-    plain_name,
-    usual_metrics,
-)
+from ganforge.core.evaluate import Judge
+from ganforge.core.evaluation import Asked, Reference, Side
 from ganforge.core.files import write_text
 from ganforge.core.game import Game
+from ganforge.core.scoring import default_extractor, plain_name, usual_metrics
 from ganforge.plugins.observers.scores import ScoresOptions
 
 log = logging.getLogger("ganforge")
