@@ -137,8 +137,8 @@ def write(run: Path, records: list[dict[str, float]]) -> None:
     ("changes", "verdict", "code"),
     [
         ({}, "healthy", 0),
-        ({"gradient_norm/generator": 300.0}, "suspicious", 3),
-        ({"loss/discriminator": 0.0, "gradient_norm/generator": 300.0}, "failed", 4),
+        ({"gradient_norm/generator": 3000.0}, "suspicious", 3),
+        ({"loss/discriminator": 0.0, "gradient_norm/generator": 3000.0}, "failed", 4),
         ({"loss/generator": None}, "failed", 4),
     ],
 )
@@ -160,7 +160,7 @@ def test_an_alarm_can_be_ignored(tmp_path: Path) -> None:
     registry = Registry([tiny.FILE], BUILTIN)
     wanted = tiny.request(observers={"alarms": {"ignore": ["large-gradient"]}})
     train(wanted, tmp_path / "run", registry=registry)
-    write(tmp_path / "run", [record(0) | {"gradient_norm/generator": 300.0} for _ in range(5)])
+    write(tmp_path / "run", [record(0) | {"gradient_norm/generator": 3000.0} for _ in range(5)])
     assert ganforge("diagnose", tmp_path / "run", "--plugin", tiny.FILE).code == 0
 
 

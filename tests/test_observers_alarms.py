@@ -70,9 +70,9 @@ def test_a_loss_far_below_zero_is_not_at_zero() -> None:
 def test_a_large_gradient_names_its_player() -> None:
     (alarm,) = judged(last_three(gradient_norm_generator=12_345.6))
     assert (alarm.kind, alarm.about) == ("large-gradient", "generator")
-    assert "gradient norm of the generator was 1.23e+04 and has been above 100 since round 400" in alarm.message
+    assert "gradient norm of the generator was 1.23e+04 and has been above 1000 since round 400" in alarm.message
     assert "--set generator.lr=0.0001" in alarm.advice
-    assert judged(last_three(gradient_norm_generator=100.0)) == []
+    assert judged(last_three(gradient_norm_generator=1000.0)) == []
 
 
 def test_one_large_gradient_is_none() -> None:
@@ -80,7 +80,7 @@ def test_one_large_gradient_is_none() -> None:
 
 
 def test_two_players_with_large_gradients_are_two_alarms() -> None:
-    alarms = judged(last_three(gradient_norm_generator=200, gradient_norm_discriminator=300))
+    alarms = judged(last_three(gradient_norm_generator=2000, gradient_norm_discriminator=3000))
     assert sorted(alarm.about for alarm in alarms) == ["discriminator", "generator"]
 
 
@@ -118,19 +118,19 @@ def test_advice_leaves_out_what_is_on_already() -> None:
     smooth = Component.model_validate({"name": "some-loss", "smoothing": "one-sided"})
     settings = {"regularizers": regularizers, "loss": smooth}
     (zero,) = judged(last_three(loss_discriminator=0.0), **settings)
-    (large,) = judged(last_three(gradient_norm_discriminator=200), **settings)
+    (large,) = judged(last_three(gradient_norm_discriminator=2000), **settings)
     assert zero.advice == large.advice == "Train again with --set discriminator.lr=0.0001."
 
 
 def test_a_player_the_config_does_not_know_gets_general_advice() -> None:
     spectral: dict[str, dict[str, Any]] = {"spectral-norm": {}}
-    (alarm,) = judged([one | {"gradient_norm/encoder": 200.0} for one in last_three()], regularizers=spectral)
+    (alarm,) = judged([one | {"gradient_norm/encoder": 2000.0} for one in last_three()], regularizers=spectral)
     assert alarm.about == "encoder"
     assert alarm.advice == "Train again with a smaller learning rate."
 
 
 def test_every_advised_setting_is_one_that_the_config_takes(registry: Registry) -> None:
-    worst = last_three(loss_discriminator=0.0, diversity=0.0, gradient_norm_generator=500)
+    worst = last_three(loss_discriminator=0.0, diversity=0.0, gradient_norm_generator=5000)
     worst[-1]["d_real"] = math.nan
     alarms = judged(worst, machine=Machine(precision="fp16"))
     assert len(alarms) == 4
@@ -155,21 +155,21 @@ def test_alarms_are_told_once_and_written_once_an_episode(tmp_path: Path, caplog
     alarms = Alarms(AlarmOptions(patience=1))
     alarms.run_started(observed.info(tmp_path))
     with caplog.at_level(logging.WARNING, logger="ganforge"):
-        observed.log(tmp_path, [record(r, gradient_norm_generator=200) for r in range(50, 500, 50)], alarms)
+        observed.log(tmp_path, [record(r, gradient_norm_generator=2000) for r in range(50, 500, 50)], alarms)
         observed.log(tmp_path, [record(r) for r in range(500, 700, 50)], alarms)
-        observed.log(tmp_path, [record(700, gradient_norm_generator=300)], alarms)
+        observed.log(tmp_path, [record(700, gradient_norm_generator=3000)], alarms)
     written = read(tmp_path)
     assert [alarm["round"] for alarm in written] == [50, 700]
     assert set(written[0]) == {"round", "kind", "about", "severity", "message", "advice"}
     assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith("round 50: the gradient norm of the generator was 200")
+    assert caplog.messages[0].startswith("round 50: the gradient norm of the generator was 2e+03")
 
 
 def test_after_a_resume_later_alarms_go_and_the_episode_goes_on(tmp_path: Path) -> None:
     first = Alarms(AlarmOptions(patience=1))
     first.run_started(observed.info(tmp_path))
-    observed.log(tmp_path, [record(50, gradient_norm_generator=200)], first)
-    observed.log(tmp_path, [record(100, gradient_norm_generator=200, loss_generator=math.nan)], first)
+    observed.log(tmp_path, [record(50, gradient_norm_generator=2000)], first)
+    observed.log(tmp_path, [record(100, gradient_norm_generator=2000, loss_generator=math.nan)], first)
     assert [alarm["round"] for alarm in read(tmp_path)] == [50, 100]
     with (tmp_path / "alarms.jsonl").open("a") as file:
         file.write('{"round": 100, "kind": "cut o')
@@ -177,7 +177,7 @@ def test_after_a_resume_later_alarms_go_and_the_episode_goes_on(tmp_path: Path) 
     second = Alarms(AlarmOptions(patience=1))
     second.run_started(observed.info(tmp_path, start=50))
     assert [alarm["round"] for alarm in read(tmp_path)] == [50]
-    second.step_logged(record(100, gradient_norm_generator=200))
+    second.step_logged(record(100, gradient_norm_generator=2000))
     assert [alarm["round"] for alarm in read(tmp_path)] == [50]
     second.step_logged(record(150, loss_discriminator=math.nan))
     assert [alarm["kind"] for alarm in read(tmp_path)] == ["large-gradient", "not-finite"]
@@ -196,5 +196,5 @@ def test_a_directory_that_cannot_be_written_does_not_stop_the_run(
 ) -> None:
     alarms = Alarms(AlarmOptions(patience=1))
     alarms.run_started(observed.info(tmp_path / "gone"))
-    alarms.step_logged(record(50, gradient_norm_generator=200))
+    alarms.step_logged(record(50, gradient_norm_generator=2000))
     assert "the alarm is not in" in caplog.text

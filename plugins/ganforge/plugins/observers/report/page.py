@@ -216,7 +216,7 @@ SHARES = {"diversity", "variety", "accuracy", "overfitting"}
 KNOWN = {
     "loss": ("Losses", "They measure the balance of the game, not the quality of the samples."),
     "critic": ("", ""),
-    "gradient_norm": ("Gradient norms", "Steady is good; over 100 the learning rate is usually too large."),
+    "gradient_norm": ("Gradient norms", "Steady is good; far over 100 the learning rate is often too large."),
     "diversity": ("Diversity", "Spread of the samples: 1 is that of the data, 0 is one picture."),
     "variety": ("Variety", "Of the averaged generator: distances and coverage of the data, without features."),
     "support": ("Different pictures", "By the birthday paradox, up to as many as so few samples can show."),
