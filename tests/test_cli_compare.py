@@ -234,6 +234,16 @@ def test_each_row_is_trained_once_with_every_seed_and_again_only_where_it_change
     assert here.trained() == ["tiny"]
 
 
+def test_a_row_of_a_file_may_have_seeds_of_its_own(here: Here, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.toml"
+    rows.write_text('[[row]]\nrecipe = "tiny"\n[[row]]\nrecipe = "tiny"\nname = "again"\nseeds = 2\n')
+    compare(tmp_path / "out", "--rows", rows, seeds=1)
+    assert len(here.trained()) == 3
+    record = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert {row["name"]: len(row["trainings"]) for row in record["rows"]} == {"tiny": 1, "again": 2}
+    assert "1 to 2 seeds" in (tmp_path / "out" / "compare.md").read_text()
+
+
 def test_a_damaged_result_is_made_again_from_its_run(here: Here, tmp_path: Path) -> None:
     compare(tmp_path / "out", "tiny", seeds=1)
     file = tmp_path / "out" / "rows" / "tiny" / "seed-0.json"

@@ -69,7 +69,7 @@ def charts(comparison: Comparison, standings: Sequence[Standing]) -> Iterator[Ch
     """The leading score over time, as many rows in a chart as there are colours, the best first."""
     curves = [(standing.title, curve) for standing in standings if (curve := _curve(standing.trained))]
     scoring = comparison.scoring
-    over = "the median over the seeds, " if comparison.seeds > 1 else ""
+    over = "the median over the seeds, " if words.several_seeds(comparison) else ""
     covers = [point.value for _, curve in curves for point in curve]
     for number, start in enumerate(range(0, len(curves), COLOURS)):
         part = curves[start : start + COLOURS]

@@ -66,6 +66,10 @@ class Comparison:
     plugins: tuple[str, ...]
     keep_runs: bool
 
+    def seeds_of(self, entry: Entry) -> range:
+        """The seeds a row is trained with."""
+        return range(entry.row.seeds or self.seeds)
+
     def kept(self, entry: Entry, seed: int) -> Trained | None:
         """A training's result, if there is one of the present settings."""
         return read_trained(self.result(entry, seed), self.digest(entry, seed))

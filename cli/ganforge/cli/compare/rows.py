@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from ganforge.cli.train import request
 from ganforge.core.config import LENGTHS, Config, parse_settings, read_toml, resolve
 from ganforge.core.data import DataSpec
@@ -32,6 +34,7 @@ class Row(Options):
     recipe: str
     settings: tuple[str, ...] = ()
     name: str = ""
+    seeds: int | None = Field(None, ge=1, description="trainings of this row, where not as many as of the others")
 
     @property
     def title(self) -> str:
@@ -106,7 +109,7 @@ def split_settings(text: str, row: str) -> list[str]:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a TOML file: a table [[row]] for each, with `recipe`, `settings` and `name`.
+    """The rows of a TOML file: a table [[row]] for each, with `recipe`, `settings`, `name` and `seeds`.
 
     Raises:
         GanforgeError: it cannot be read, or holds anything else.

@@ -62,7 +62,8 @@ def run(comparison: Comparison) -> Written:
     Raises:
         Interrupted: Ctrl-C or SIGTERM; every training saved its round, and the same command goes on.
     """
-    tasks = [Task(entry, seed) for seed in range(comparison.seeds) for entry in comparison.entries]
+    tasks = [Task(entry, seed) for entry in comparison.entries for seed in comparison.seeds_of(entry)]
+    tasks.sort(key=lambda task: task.seed)
     found = {task.key: comparison.kept(task.entry, task.seed) for task in tasks}
     results = {key: trained for key, trained in found.items() if trained}
     due = [task for task in tasks if task.key not in results]

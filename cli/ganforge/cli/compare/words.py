@@ -21,19 +21,30 @@ def question(comparison: Comparison) -> str:
 
 def lead(comparison: Comparison) -> str:
     """What every row was given, in one line."""
-    first, seeds = comparison.entries[0], comparison.seeds
+    first = comparison.entries[0]
     each = f"{comparison.budget / 60:.3g} {comparison.machine.unit} for each training"
     return (
         f"{len(comparison.entries)} rows on {first.data_size:,} {first.data}, {each}, "
-        f"{seeds} seed{'s' * (seeds != 1)}, {comparison.scoring.samples:,} samples judged"
+        f"{_seeds(comparison)}, {comparison.scoring.samples:,} samples judged"
     )
+
+
+def _seeds(comparison: Comparison) -> str:
+    """How many seeds rows have: as many each, or from the fewest to the most."""
+    counts = [len(comparison.seeds_of(entry)) for entry in comparison.entries]
+    few, many = min(counts), max(counts)
+    return f"{few if few == many else f'{few} to {many}'} seed{'s' * (many != 1)}"
+
+
+def several_seeds(comparison: Comparison) -> bool:
+    return any(len(comparison.seeds_of(entry)) > 1 for entry in comparison.entries)
 
 
 def how_to_read(comparison: Comparison) -> str:
     """What the order is, and what stands in a cell."""
     lead = comparison.scoring.lead
     first = "the modes captured, then by " if lead.first else ""
-    seeds = "A figure is the median over the seeds, with its range. " if comparison.seeds > 1 else ""
+    seeds = "A figure is the median over the seeds, with its range. " if several_seeds(comparison) else ""
     return (
         f"Sorted by {first}{title_of(lead.figure)} ({lead.better} is better). {seeds}"
         "Real data is of the other split, in the generator's place: what a perfect generator would score."
@@ -70,9 +81,10 @@ def commands(standing: Standing) -> tuple[str, ...]:
 def not_yet(comparison: Comparison, standings: Sequence[Standing]) -> str:
     """Rows of which nothing is known yet, and seeds that are missing."""
     there = {standing.slug: len(standing.trained) for standing in standings}
+    wanted = [(entry, len(comparison.seeds_of(entry))) for entry in comparison.entries]
     missing = [
-        f"{entry.row.title} ({comparison.seeds - there.get(entry.row.slug, 0)} of {comparison.seeds} seeds)"
-        for entry in comparison.entries
-        if there.get(entry.row.slug, 0) < comparison.seeds
+        f"{entry.row.title} ({n - there.get(entry.row.slug, 0)} of {n} seeds)"
+        for entry, n in wanted
+        if there.get(entry.row.slug, 0) < n
     ]
     return f"Not trained yet: {', '.join(missing)}." if missing else ""

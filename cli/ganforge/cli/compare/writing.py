@@ -45,7 +45,7 @@ def _standings(comparison: Comparison, results: Mapping[Key, Trained]) -> list[S
     """The rows of which anything is known, in the order in which they were asked for."""
     standings = []
     for entry in comparison.entries:
-        seeds = (results.get((entry.row.slug, seed)) for seed in range(comparison.seeds))
+        seeds = (results.get((entry.row.slug, seed)) for seed in comparison.seeds_of(entry))
         if trained := tuple(one for one in seeds if one):
             row, parameters = entry.row, sum(entry.parameters.values())
             standings.append(Standing(row.title, row.slug, row.recipe, row.settings, parameters, trained))
