@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from export_toys import CLASSES, dcgan_run, toy_run
+from export_toys import CLASSES, assert_same_pictures, dcgan_run, toy_run
 
 from ganforge.core import GanforgeError, Run
 from ganforge.core.card import CARD_KEY
@@ -41,14 +41,6 @@ def points(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path, Model]:
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path, Model]:
     folder = tmp_path_factory.mktemp("labelled")
     return exported(toy_run(folder / "run", "labelled", recipe="toy-labelled"), folder / "model.onnx")
-
-
-def assert_same_pictures(a: np.ndarray, b: np.ndarray) -> None:
-    """Equal, but for the odd value that lies within float rounding of halfway between two levels."""
-    assert a.shape == b.shape
-    assert a.dtype == b.dtype == np.uint8
-    assert np.abs(a.astype(int) - b).max() <= 1
-    assert (a != b).mean() < 1e-3
 
 
 def test_a_file_gives_its_run_s_pictures(pictures: tuple[Run, Path, Model]) -> None:

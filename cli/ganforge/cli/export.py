@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganforge.cli.common import open_run
+from ganforge.cli.common import Json, open_run, print_json
+
+if TYPE_CHECKING:
+    from ganforge.core.card import Card
 
 
 def export(
     directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run that `ganforge train` made.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("model.onnx"),
+    inputs: Annotated[
+        str, typer.Option(help="z: the caller draws latents; seed: the file makes them, of a seed for each picture.")
+    ] = "z",
+    pixels: Annotated[
+        str, typer.Option(help="float32: [N, C, H, W] from -1 to 1; uint8: [N, H, W, C], a quarter of the bytes.")
+    ] = "float32",
+    precision: Annotated[
+        str, typer.Option(help="fp32; fp16: half the size, for GPUs; int8: a quarter, faster on CPUs.")
+    ] = "fp32",
+    force: Annotated[
+        bool, typer.Option("--force", help="Write fp16 or int8 even where it is too far from fp32.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Write a run's generator as one ONNX file.
 
     The file is proved to give what the run gives before it is written.
+
+    Example: ganforge export runs/digits -o digits.onnx --inputs seed --pixels uint8
     """
     from ganforge.export import export as export_
 
-    card = export_(open_run(directory), out)
+    card = export_(open_run(directory), out, inputs=inputs, pixels=pixels, precision=precision, force=force)
+    if as_json:
+        print_json(card.model_dump(mode="json"))
+    else:
+        _tell(card, out)
+
+
+def _tell(card: Card, out: Path) -> None:
     typer.echo(f"{out}: {card.recipe} for {card.data}, {out.stat().st_size / 1e6:.1f} MB")
     if proof := card.parity:
         batches = ", ".join(map(str, proof.batches))

@@ -72,8 +72,7 @@ def _of_file(source: Path, seed: int, device: str) -> Subject:
     trained_on = {"name": card.dataset, **card.dataset_options, **resolution}
     runtime = f"onnxruntime {installed('onnxruntime') or installed('onnxruntime-gpu')}"
     known = _known(card.recipe, card.rounds, card.config_sha256, runtime)
-    generator = Generator(card.latent, card.data, card.labelled, model.generate)
-    return Subject(generator, seed, trained_on, card.data_fingerprint, known)
+    return Subject(model.generator, seed, trained_on, card.data_fingerprint, known)
 
 
 def _of_run(source: Path, seed: int, device: str) -> Subject:

@@ -22,7 +22,7 @@ def sweep_codes(
     """
     if out.suffix:
         raise GanforgeError(f"--sweep makes a picture for each code; give --out a new folder, not {out}")
-    latent, data, labelled, make, _ = open_generator(source)
+    latent, data, labelled, make, *_ = open_generator(source)
     codes, columns = len(latent.categorical) + latent.continuous, columns or COLUMNS
     if not codes:
         raise GanforgeError(f"{source} has no codes beside its noise; leave --sweep out")
@@ -44,6 +44,5 @@ def open_generator(source: Path) -> Generator:
     if source.suffix == ".onnx":
         from ganforge.serve import load
 
-        model = load(source)
-        return Generator(model.card.latent, model.card.data, model.card.labelled, model.generate)
+        return load(source).generator
     return open_run(source).game.averaged_generator

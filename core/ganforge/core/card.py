@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ganforge.core.data import DataSpec
 from ganforge.core.errors import GanforgeError
-from ganforge.core.latents import Latent
+from ganforge.core.latents import NO_TAILS, Latent
 from ganforge.core.options import parse
 
 CARD_KEY = "ganforge.card"
 VERSION = 1
+Precision = Literal["fp32", "fp16", "int8"]
 
 
 class CardModel(BaseModel):
@@ -22,10 +23,14 @@ class CardModel(BaseModel):
 
 
 class Input(CardModel):
-    """One input of the graph, always [N, width]."""
+    """One input of the graph, always [N, width].
+
+    A `seed` is a picture's own, as `ganforge.core.latents.picture_seeds` gives them, and any int64 is one: the graph
+    makes z and the codes of it. A `truncation` belongs to it; `default` is the one that leaves all as it is.
+    """
 
     name: str
-    role: Literal["z", "codes", "label", "truncation", "noise"]
+    role: Literal["z", "codes", "label", "seed", "truncation", "noise"]
     dtype: Literal["float32", "int64"]
     width: int = Field(ge=1)
     low: float | None = None
@@ -44,10 +49,15 @@ class Output(CardModel):
 
 
 class Parity(CardModel):
-    """The proof: onnxruntime beside torch on the same inputs."""
+    """The proof: onnxruntime beside torch, in fp32, on the same inputs; differences of values, images' in [-1, 1].
+
+    `tolerance` is what was allowed: of the largest difference in fp32, of the mean one in fp16 and int8. Of uint8
+    pixels only what lies beyond rounding counts.
+    """
 
     batches: tuple[int, ...]
     max_difference: float
+    mean_difference: float | None = None
     tolerance: float
     torch: str
     onnxruntime: str
@@ -62,7 +72,11 @@ class Score(CardModel):
 
 
 class Card(CardModel):
-    """Version 1 of the schema. A reader refuses a newer version."""
+    """Version 1 of the schema. A reader refuses a newer version, and a field it does not know.
+
+    `directions` are unit vectors over z along which the pictures change most (SeFa, arXiv 2007.06600), strongest
+    first; none where the network has no first layer to take them from.
+    """
 
     version: Literal[1] = 1
     recipe: str
@@ -77,6 +91,8 @@ class Card(CardModel):
     latent: Latent
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
+    precision: Precision = "fp32"
+    directions: tuple[tuple[float, ...], ...] = ()
     rounds: int
     images_seen: int
     config_sha256: str
@@ -86,10 +102,14 @@ class Card(CardModel):
 
     @model_validator(mode="after")
     def _widths_follow_the_latent(self) -> Self:
-        widths = {"z": self.latent.dim, "codes": self.latent.codes, "label": 1}
+        widths = {"z": self.latent.dim, "codes": self.latent.codes, "label": 1, "seed": 1, "truncation": 1}
         for one in self.inputs:
             if one.width != widths.get(one.role, one.width):
                 raise ValueError(f"input '{one.name}' is {one.width} wide, and should be {widths[one.role]}")
+            if one.role == "truncation" and one.default is None:
+                raise ValueError(f"input '{one.name}' has no default")
+        if any(len(direction) != self.latent.dim for direction in self.directions):
+            raise ValueError(f"a direction is not {self.latent.dim} numbers")
         return self
 
     @property
@@ -97,13 +117,38 @@ class Card(CardModel):
         """Whether every sample is of a class the caller chooses."""
         return any(one.role == "label" for one in self.inputs)
 
+    @property
+    def seeded(self) -> bool:
+        """Whether the graph makes its own latents, out of seeds."""
+        return any(one.role == "seed" for one in self.inputs)
+
     def feed(self, latents: np.ndarray, labels: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """What the graph is called with: latents [N, latent.width] and labels int64 [N], cut into its inputs.
 
         Raises:
             GanforgeError: the graph has an input that neither of the two can fill.
         """
-        values = {"z": latents[:, : self.latent.dim], "codes": latents[:, self.latent.dim :]}
+        return self._fill({"z": latents[:, : self.latent.dim], "codes": latents[:, self.latent.dim :]}, labels)
+
+    def feed_seeds(
+        self, seeds: np.ndarray, labels: np.ndarray | None = None, *, truncation: float | None = None
+    ) -> dict[str, np.ndarray]:
+        """The same for pictures by their seeds, int64 [N], whether the graph makes their latents or is given them.
+
+        Raises:
+            GanforgeError: an input that nothing here fills, or latents that cannot be truncated.
+        """
+        if not self.seeded:
+            return self.feed(self.latent.from_seeds(seeds, truncation=truncation), labels)
+        bounds = [one.default for one in self.inputs if one.role == "truncation"]
+        if truncation is not None and not bounds:
+            raise GanforgeError(NO_TAILS)
+        values = {"seed": seeds[:, None]}
+        if bounds:
+            values["truncation"] = np.full((len(seeds), 1), bounds[0] if truncation is None else truncation)
+        return self._fill(values, labels)
+
+    def _fill(self, values: dict[str, np.ndarray], labels: np.ndarray | None) -> dict[str, np.ndarray]:
         if labels is not None:
             values["label"] = labels[:, None]
         for one in self.inputs:

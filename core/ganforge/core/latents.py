@@ -8,7 +8,7 @@ Only int64 arithmetic and shifts of non-negative numbers are used, so that numpy
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +17,7 @@ from ganforge.core.data import DataSpec
 from ganforge.core.errors import GanforgeError
 
 _MASK = 0xFFFFFFFF
+Integers = TypeVar("Integers", bound=Any)  # int64, of numpy or of torch: the hash is one function for both
 Distribution = Literal["normal", "uniform", "truncated-normal", "sphere"]
 
 
@@ -60,7 +61,7 @@ class Latent(BaseModel):
             z = z if bound is None else z * min(bound, 1.0)
         elif self.name == "sphere":
             if truncation is not None:
-                raise GanforgeError("a latent on a sphere has no tails to truncate; leave the truncation out")
+                raise GanforgeError(NO_TAILS)
             z = normals(seeds, self.dim)
             z *= np.sqrt(self.dim / (z**2).sum(axis=1, keepdims=True))
         else:
@@ -90,7 +91,7 @@ class Latent(BaseModel):
         return swept
 
     def _codes(self, seeds: np.ndarray) -> list[np.ndarray]:
-        drawn = uniforms(seeds, len(self.categorical) + self.continuous, stream=_CODES)
+        drawn = uniforms(seeds, len(self.categorical) + self.continuous, stream=CODES)
         one_hot = [
             np.eye(k)[np.minimum((drawn[:, i] * k).astype(np.int64), k - 1)] for i, k in enumerate(self.categorical)
         ]
@@ -102,6 +103,8 @@ class Generator(NamedTuple):
 
     `make` takes latents float32 [N, latent.width] and labels int64 [N] where it is `labelled`, else None, and gives
     float32 [N, *data.shape], images in [-1, 1]. `truncation` is what the samples keep to of which one speaks.
+    `make_of_seeds`, where there is one, takes picture seeds int64 [N], labels and the truncation instead: it is for
+    what makes its own latents, and has a `make` that refuses.
     """
 
     latent: Latent
@@ -109,6 +112,7 @@ class Generator(NamedTuple):
     labelled: bool
     make: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
     truncation: float | None = None
+    make_of_seeds: Callable[[np.ndarray, np.ndarray | None, float | None], np.ndarray] | None = None
 
     def draw(self, seed: int, n: int, start: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
         """Latents of pictures `start` … `start + n` of `seed`, and their labels: every class in turn."""
@@ -122,30 +126,38 @@ class Generator(NamedTuple):
         from ganforge.core.pictures import to_pixels
 
         def sample(start: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
-            latents, labels = self.draw(seed, n, start)
-            samples = self.make(latents, labels)
+            samples, labels = self.numbered(seed, n, start)
             return to_pixels(samples).transpose(0, 3, 1, 2) if samples.ndim == 4 else samples, labels
 
         return sample
 
+    def numbered(self, seed: int, n: int, start: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
+        """Pictures `start` … `start + n` of `seed`, float32 [n, *data.shape], and their labels int64 [n]."""
+        if self.make_of_seeds is None:
+            latents, labels = self.draw(seed, n, start)
+            return self.make(latents, labels), labels
+        labels = self.data.labels(n, start=start) if self.labelled else None
+        return self.make_of_seeds(picture_seeds(seed, n, start=start), labels, self.truncation), labels
+
 
 SWEPT, SWEPT_ROWS = 2.0, 8  # how far a sweep goes, and its rows where no categorical code gives them
-_CODES = 1 << 20  # streams below hold z and its redraws; codes have their own, so adding one moves no z
+CODES = 1 << 20  # streams below hold z and its redraws; codes have their own, so adding one moves no z
+REDRAWS = 4096  # how often at most a number outside the threshold is drawn again, before it is clipped
+NO_TAILS = "a latent on a sphere has no tails to truncate; leave the truncation out"
 
 
 def picture_seeds(seed: int, n: int, *, start: int = 0) -> np.ndarray:
     """The seed of each picture of a sample: int64 [n], non-negative."""
     index = np.arange(start, start + n, dtype=np.int64)
-    one, two = _keys(np.array([_as_int64(seed)]))
+    one, two = keys(np.array([_as_int64(seed)]))
     high, low = _mix(_mix(one ^ index) + two), _mix(_mix(two ^ index) + one)
     return ((high >> 1) << 32) | low
 
 
 def uniforms(seeds: np.ndarray, dim: int, *, stream: int = 0) -> np.ndarray:
     """Numbers in [0, 1): float64 [n, dim], a pure function of (seed, stream, position)."""
-    one, two = (key[:, None] for key in _keys(seeds))
     position = np.arange(dim, dtype=np.int64)[None, :]
-    return _mix(_mix(_mix(one + stream) ^ position) + two) / 2.0**32
+    return words(*keys(np.asarray(seeds, dtype=np.int64)[:, None]), position, stream) / 2.0**32
 
 
 def normals(seeds: np.ndarray, dim: int, *, stream: int = 0) -> np.ndarray:
@@ -158,7 +170,7 @@ def normals(seeds: np.ndarray, dim: int, *, stream: int = 0) -> np.ndarray:
 def _bounded_normals(seeds: np.ndarray, dim: int, bound: float | None) -> np.ndarray:
     z = normals(seeds, dim)
     stream = 1
-    while bound is not None and (outside := np.abs(z) > bound).any() and stream < 4096:
+    while bound is not None and (outside := np.abs(z) > bound).any() and stream < REDRAWS:
         z = np.where(outside, normals(seeds, dim, stream=stream), z)
         stream += 1
     return z if bound is None else np.clip(z, -bound, bound)
@@ -168,14 +180,18 @@ def _as_int64(seed: int) -> int:
     return (seed + 2**63) % 2**64 - 2**63
 
 
-def _keys(seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def keys(seeds: Integers) -> tuple[Integers, Integers]:
     """Two 32-bit words of each seed: one alone would give two of a hundred thousand pictures the same latent."""
-    seeds = np.asarray(seeds, dtype=np.int64)
     low, high = seeds & _MASK, (seeds >> 32) & _MASK
     return _mix(low ^ _mix(high ^ 0x9E3779B9)), _mix(high ^ _mix(low ^ 0x85EBCA6B))
 
 
-def _mix(x: np.ndarray) -> np.ndarray:
+def words(one: Integers, two: Integers, position: Integers, stream: Integers | int) -> Integers:
+    """32-bit numbers, a pure function of (seed, stream, position): the seeds' keys [n, 1] and positions [1, dim]."""
+    return _mix(_mix(_mix(one + stream) ^ position) + two)
+
+
+def _mix(x: Integers) -> Integers:
     """A bijection of 32-bit numbers kept in int64 (Wellons' `lowbias32`)."""
     x = x & _MASK
     x = ((x ^ (x >> 16)) * 0x7FEB352D) & _MASK

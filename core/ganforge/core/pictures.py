@@ -19,6 +19,11 @@ def to_pixels(images: np.ndarray) -> np.ndarray:
     return np.rint(pixels).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
+def from_pixels(pixels: np.ndarray) -> np.ndarray:
+    """uint8 [N, H, W, C] to the float32 [N, C, H, W] in [-1, 1] of which `to_pixels` makes these pixels again."""
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), dtype=np.float32) / 127.5 - 1
+
+
 def grid(pixels: np.ndarray, columns: int | None = None, labels: np.ndarray | None = None) -> np.ndarray:
     """uint8 [N, H, W, C] as one picture [h, w, C] on a grey ground; small images are enlarged.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,46 +11,95 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError
 
-from ganforge.core.card import CARD_KEY, Card, Input, Output, Score, parse_card
+from ganforge.core.card import CARD_KEY, Card, Score, parse_card
 from ganforge.core.config import images_per_round
 from ganforge.core.errors import GanforgeError, unknown
 from ganforge.core.files import atomic
 from ganforge.core.game import Export
-from ganforge.core.latents import Latent
+from ganforge.core.options import parse
 from ganforge.core.run import Run
-from ganforge.export.graph import freeze, trace
+from ganforge.export.directions import directions
+from ganforge.export.form import Form
+from ganforge.export.graph import Frozen, freeze, trace
+from ganforge.export.passes import optimised
+from ganforge.export.precision import halved, quantised
 from ganforge.export.proof import prove
+from ganforge.serve.model import Model
+from ganforge.serve.runtime import Session
 
-_IMAGES = Output(name="images", dtype="float32", layout="NCHW", low=-1, high=1)
-_POINTS = Output(name="points", dtype="float32", layout="NK")
 
-
-def export(run: Run, path: str | Path, *, network: str | None = None) -> Card:
+def export(
+    run: Run,
+    path: str | Path,
+    *,
+    network: str | None = None,
+    inputs: str = "z",
+    pixels: str = "float32",
+    precision: str = "fp32",
+    force: bool = False,
+    judge: Callable[[Model], Sequence[Score]] | None = None,
+) -> Card:
     """Write a run's averaged generator as one self-contained ONNX file.
 
     Args:
         path: the file to write, ending in `.onnx`; what stands there is replaced.
         network: which one, where the game trains several.
+        inputs: `z` (and codes) for the caller to draw, or `seed`: the graph draws them, from a seed for each picture.
+        pixels: images as `float32` [N, C, H, W] in [-1, 1], or as `uint8` [N, H, W, C].
+        precision: `fp32`; `fp16`, for GPUs; `int8`, for CPUs with instructions for it.
+        force: write what fp16 or int8 gives, however far it is from fp32.
+        judge: scores the file before it is written, for its card.
 
     Returns:
         The card as it is in the file, with the figures of the proof.
 
     Raises:
-        GanforgeError: no such network, a network that cannot be exported, or a graph that does not give what
-            the network gives; nothing is written then.
+        GanforgeError: bad arguments, a network that cannot be exported, or a graph that does not give what the
+            network gives; nothing is written then.
     """
-    path = Path(path)
+    form = parse(Form, {"inputs": inputs, "pixels": pixels, "precision": precision}, "export")
+    path = checked(Path(path))
+    if force and form.precision == "fp32":
+        raise GanforgeError("there is nothing to force in fp32: it gives what the network gives, or is not written")
+    name, wanted = _choose(run, network)
+    card = _card(run, name, wanted, form)
+    frozen = freeze(run.game.ema[wanted.network])
+    model, card = _proved(frozen, card, force)
+    card = card.model_copy(update={"directions": directions(frozen, card)})
+    if judge is not None:
+        scored = Model(Session(with_card(model, card), str(path)))
+        card = card.model_copy(update={"scores": tuple(judge(scored))})
+    with atomic(path) as temporary:
+        temporary.write_bytes(with_card(model, card))
+    return card
+
+
+def checked(path: Path) -> Path:
+    """The path, if a file may be written there.
+
+    Raises:
+        GanforgeError: it does not end in .onnx, or is a directory.
+    """
     if path.suffix != ".onnx":
         raise GanforgeError(f"an exported file's name ends in .onnx; {path} does not")
     if path.is_dir():
         raise GanforgeError(f"{path} is a directory; give the name of a file")
-    name, wanted = _choose(run, network)
-    card = _card(run, name, wanted)
-    frozen = freeze(run.game.ema[wanted.network])
-    model = trace(frozen, card)
-    card = card.model_copy(update={"parity": prove(model, frozen, card)})
-    _write(model, card, path)
-    return card
+    return path
+
+
+def _proved(frozen: Frozen, card: Card, force: bool) -> tuple[onnx.ModelProto, Card]:
+    """The graph in the precision wanted. It is proved in fp32 first: what is wrong there is not to be forced."""
+    plain = card.model_copy(update={"precision": "fp32"})
+    traced = trace(frozen, plain)
+    model = optimised(traced)
+    parity = prove(model, frozen, plain)
+    if card.precision == "fp16":
+        model = optimised(trace(halved(frozen), card))
+    if card.precision == "int8":
+        model = quantised(traced, card)
+    if card.precision != "fp32":
+        parity = prove(model, frozen, card, force=force)
+    return model, card.model_copy(update={"parity": parity})
 
 
 def write_scores(path: str | Path, scores: Sequence[Score]) -> Card:
@@ -68,7 +117,8 @@ def write_scores(path: str | Path, scores: Sequence[Score]) -> Card:
     card = parse_card(props.get(CARD_KEY, ""), str(path))
     known = {_measured(score): score for score in (*card.scores, *scores)}
     card = card.model_copy(update={"scores": tuple(known.values())})
-    _write(model, card, path)
+    with atomic(path) as temporary:
+        temporary.write_bytes(with_card(model, card))
     return card
 
 
@@ -77,11 +127,11 @@ def _measured(score: Score) -> tuple[object, ...]:
     return (score.name, *(score.provenance.get(key) for key in ("data", "split", "real", "seed", "truncation")))
 
 
-def _write(model: onnx.ModelProto, card: Card, path: Path) -> None:
+def with_card(model: onnx.ModelProto, card: Card) -> bytes:
+    """The whole file."""
     others = {prop.key: prop.value for prop in model.metadata_props}
     onnx.helper.set_model_props(model, {**others, CARD_KEY: card.model_dump_json()})
-    with atomic(path) as temporary:
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _choose(run: Run, name: str | None) -> tuple[str, Export]:
@@ -94,7 +144,7 @@ def _choose(run: Run, name: str | None) -> tuple[str, Export]:
     return name, exports[name]
 
 
-def _card(run: Run, name: str, wanted: Export) -> Card:
+def _card(run: Run, name: str, wanted: Export, form: Form) -> Card:
     config = run.config
     recipe = run.registry.find("recipe", config.recipe.name)
     owner = run.registry.owner("recipe", config.recipe.name)
@@ -110,8 +160,9 @@ def _card(run: Run, name: str, wanted: Export) -> Card:
         dataset_options=_shareable(config.data.values),
         data_fingerprint=run.fingerprint,
         latent=config.latent,
-        inputs=_inputs(config.latent, len(run.data.classes) if wanted.labelled else 0),
-        outputs=(_IMAGES if run.data.kind == "images" else _POINTS,),
+        inputs=form.inputs_of(config.latent, len(run.data.classes) if wanted.labelled else 0),
+        outputs=(form.output_of(run.data),),
+        precision=form.precision,
         rounds=run.round,
         images_seen=run.round * images_per_round(config),
         config_sha256=config.digest(),
@@ -123,17 +174,6 @@ def _shareable(options: Mapping[str, Any]) -> dict[str, Any]:
     """A data set's options without those that name a place on this machine."""
     plain = {key: value for key, value in options.items() if isinstance(value, bool | int | float | str)}
     return {key: value for key, value in plain.items() if not (isinstance(value, str) and os.sep in value)}
-
-
-def _inputs(latent: Latent, classes: int) -> tuple[Input, ...]:
-    bound = {"uniform": 1.0, "truncated-normal": latent.truncation}.get(latent.name)
-    low = None if bound is None else -bound
-    inputs = [Input(name="z", role="z", dtype="float32", width=latent.dim, low=low, high=bound)]
-    if latent.codes:
-        inputs.append(Input(name="codes", role="codes", dtype="float32", width=latent.codes, low=-1, high=1))
-    if classes:
-        inputs.append(Input(name="label", role="label", dtype="int64", width=1, low=0, high=classes - 1))
-    return tuple(inputs)
 
 
 def _own_version() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 
+import numpy as np
 import onnx
 import torch
 from google.protobuf.message import Message
@@ -13,21 +14,52 @@ from torch.nn.utils import parametrize
 
 from ganforge.core.card import Card
 from ganforge.core.errors import GanforgeError
+from ganforge.export.seeds import FromSeeds
 
 OPSET = 20
 
 
 class Frozen(nn.Module):
-    """A generator as the file calls it: z [N, dim], codes [N, k], label int64 [N, 1] to the bare samples."""
+    """A bare generator: latents [N, width] and label int64 [N, 1] to samples, in float32 whatever it computes in."""
 
-    def __init__(self, generator: nn.Module) -> None:
+    def __init__(self, generator: nn.Module, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.generator = generator
+        self.generator, self.dtype = generator, dtype
+
+    def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
+        images: Tensor = self.generator(latents.to(self.dtype), None if label is None else label.squeeze(1)).images
+        return images.float()
+
+
+class OfLatents(nn.Module):
+    """The file that is given z [N, dim] and codes [N, k]."""
+
+    def __init__(self, frozen: Frozen, finish: nn.Module) -> None:
+        super().__init__()
+        self.frozen, self.finish = frozen, finish
 
     def forward(self, z: Tensor, codes: Tensor | None = None, label: Tensor | None = None) -> Tensor:
-        latents = z if codes is None else torch.cat([z, codes], dim=1)
-        images: Tensor = self.generator(latents, None if label is None else label.squeeze(1)).images
-        return images
+        samples: Tensor = self.finish(self.frozen(z if codes is None else torch.cat([z, codes], dim=1), label))
+        return samples
+
+
+class OfSeeds(nn.Module):
+    """The file that makes them itself, of the seed int64 [N, 1] of each picture."""
+
+    def __init__(self, draw: FromSeeds, frozen: Frozen, finish: nn.Module) -> None:
+        super().__init__()
+        self.draw, self.frozen, self.finish = draw, frozen, finish
+
+    def forward(self, seed: Tensor, truncation: Tensor | None = None, label: Tensor | None = None) -> Tensor:
+        samples: Tensor = self.finish(self.frozen(self.draw(seed, truncation), label))
+        return samples
+
+
+class Pixels(nn.Module):
+    """`ganforge.core.pictures.to_pixels`: float32 [N, C, H, W] to uint8 [N, H, W, C], halves to the even level."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return ((images + 1) * 127.5).clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
 def freeze(network: nn.Module) -> Frozen:
@@ -49,20 +81,20 @@ def _own_class(module: nn.Module) -> None:
 
 
 def trace(frozen: Frozen, card: Card) -> onnx.ModelProto:
-    """The graph, for any batch size. The exporter folds batch norm into the layer before it.
+    """The graph, for any batch size. The exporter folds a batch norm into the layer right before it.
 
     Raises:
         GanforgeError: the exporter cannot follow the network's code.
     """
     # Two rows to trace with: a dynamic size of one would be taken for a constant.
-    arrays = card.feed(card.latent.sample(0, 2), torch.zeros(2, dtype=torch.int64).numpy())
+    arrays = card.feed_seeds(np.arange(2), np.zeros(2, np.int64))
     example = {name: torch.from_numpy(array) for name, array in arrays.items()}
     batch = torch.export.Dim("batch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about its own dependencies: nothing a user could act on
         try:
             program = torch.onnx.export(
-                frozen,
+                _whole(frozen, card),
                 kwargs=example,
                 dynamo=True,
                 dynamic_shapes={name: {0: batch} for name in example},
@@ -78,6 +110,13 @@ def trace(frozen: Frozen, card: Card) -> onnx.ModelProto:
     strip(model)
     model.producer_name, model.producer_version = "ganforge", card.ganforge
     return model
+
+
+def _whole(frozen: Frozen, card: Card) -> nn.Module:
+    """What the file computes, between the inputs and the output that its card names."""
+    finish = Pixels() if card.outputs[0].dtype == "uint8" else nn.Identity()
+    whole = OfSeeds(FromSeeds(card.latent), frozen, finish) if card.seeded else OfLatents(frozen, finish)
+    return whole.eval()
 
 
 def strip(message: Message) -> None:

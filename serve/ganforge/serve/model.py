@@ -9,10 +9,17 @@ import numpy as np
 from ganforge.core.card import Card
 from ganforge.core.data import check_labels
 from ganforge.core.errors import GanforgeError
-from ganforge.core.pictures import to_pixels
+from ganforge.core.latents import Generator, picture_seeds
+from ganforge.core.pictures import from_pixels, to_pixels
 from ganforge.serve.runtime import Session
 
-_ROLES = {"z", "codes", "label"}
+_GIVEN = {"z", "codes", "label"}
+_SEEDED = {"seed", "truncation", "label"}
+_OUTPUTS = {
+    "images": {("images", "float32", "NCHW"), ("images", "uint8", "NHWC")},
+    "points": {("points", "float32", "NK")},
+}
+_LARGEST = 2**31  # bytes: protobuf's own limit, so that no larger file is read to find that out
 
 
 def load(path: str | Path, *, device: str = "auto") -> Model:
@@ -25,28 +32,47 @@ def load(path: str | Path, *, device: str = "auto") -> Model:
         GanforgeError: no such file, not one that `ganforge export` wrote, damaged, or no such device.
     """
     path = Path(path)
+    return Model(Session(_content(path), str(path), device))
+
+
+def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        if (size := path.stat().st_size) >= _LARGEST:
+            raise GanforgeError(f"{path} is not a whole ONNX model: {size / 1e9:.1f} GB is more than one can have")
+        return path.read_bytes()
     except OSError as error:
         raise GanforgeError(f"cannot read {path}: {error.strerror or error}") from None
-    return Model(Session(content, str(path), device))
 
 
 class Model:
     """An exported generator. `card` says what it is; it may be used from several threads at once."""
 
     def __init__(self, session: Session) -> None:
+        """Take a session whose card is known here and true: one sample is made to see that.
+
+        Raises:
+            GanforgeError: no card, another than the graph's, or one of a newer ganforge.
+        """
         self._session = session
         self.card: Card = session.card()
-        outputs = [(one.name, one.dtype) for one in self.card.outputs]
-        known = outputs == [("images" if self.card.data.kind == "images" else "points", "float32")]
-        if not known or not {one.role for one in self.card.inputs} <= _ROLES:
+        roles = {one.role for one in self.card.inputs}
+        outputs = [(one.name, one.dtype, one.layout) for one in self.card.outputs]
+        known = len(outputs) == 1 and outputs[0] in _OUTPUTS[self.card.data.kind]
+        if not known or not (roles <= _GIVEN or roles <= _SEEDED):
             raise GanforgeError(f"{session.where} has inputs or outputs unknown to this ganforge: upgrade it")
+        one = np.zeros(1, np.int64)
+        session.run(self.card.feed_seeds(one, one if self.card.labelled else None))
 
     @property
     def device(self) -> str:
         """Where it runs: `cpu` or `cuda`."""
         return self._session.device
+
+    @property
+    def generator(self) -> Generator:
+        """This model for callers who choose latents, as far as it takes them, or take samples by number."""
+        of_seeds = self.of_seeds if self.card.seeded else None
+        return Generator(self.card.latent, self.card.data, self.card.labelled, self.generate, make_of_seeds=of_seeds)
 
     def sample(
         self,
@@ -77,12 +103,13 @@ class Model:
         if truncation is not None and not truncation > 0:
             raise GanforgeError(f"truncation must be above 0, not {truncation}")
         labels = self._labels(label, n, start)
-        latents = self.card.latent.sample(seed, n, start=start, truncation=truncation)
+        seeds = picture_seeds(seed, n, start=start)
         pieces = []
         for at in range(0, n, batch_size):
             rows = slice(at, at + batch_size)
-            samples = self.generate(latents[rows], None if labels is None else labels[rows])
-            pieces.append(to_pixels(samples) if self.card.data.kind == "images" else samples)
+            piece = None if labels is None else labels[rows]
+            samples = self._session.run(self.card.feed_seeds(seeds[rows], piece, truncation=truncation))
+            pieces.append(to_pixels(samples) if self.card.outputs[0].layout == "NCHW" else samples)
         return np.concatenate(pieces)
 
     def generate(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
@@ -93,13 +120,26 @@ class Model:
             labels: class numbers [N], where the model takes them.
 
         Raises:
-            GanforgeError: arrays of another shape; labels missing, not wanted or out of range.
+            GanforgeError: arrays of another shape; labels missing, not wanted or out of range; a file that makes its
+                own latents.
         """
+        if self.card.seeded:
+            raise GanforgeError(f"{self._session.where} makes its own latents; export it with --inputs z to give them")
         width = self.card.latent.width
         if latents.ndim != 2 or latents.shape[1] != width or not len(latents):
             raise GanforgeError(f"latents must be an array [N, {width}], not {list(latents.shape)}")
         self._check_labels(labels, len(latents))
-        return self._session.run(self.card.feed(latents, labels))
+        return self._floats(self._session.run(self.card.feed(latents, labels)))
+
+    def of_seeds(
+        self, seeds: np.ndarray, labels: np.ndarray | None = None, truncation: float | None = None
+    ) -> np.ndarray:
+        """What `generate` gives for the latents of picture seeds, int64 [N] as from `latents.picture_seeds`."""
+        self._check_labels(labels, len(seeds))
+        return self._floats(self._session.run(self.card.feed_seeds(seeds, labels, truncation=truncation)))
+
+    def _floats(self, samples: np.ndarray) -> np.ndarray:
+        return from_pixels(samples) if samples.dtype == np.uint8 else samples
 
     def _labels(self, label: str | int | None, n: int, start: int) -> np.ndarray | None:
         if not self.card.labelled:

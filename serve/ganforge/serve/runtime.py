@@ -86,13 +86,16 @@ class Session:
         """The first output. May be called from several threads at once.
 
         Raises:
-            GanforgeError: onnxruntime could not run it.
+            GanforgeError: onnxruntime could not run it, or it gave another shape than the graph says.
         """
+        n = len(next(iter(feed.values())))
         try:
             output: np.ndarray = self._session.run(None, dict(feed))[0]
         except Exception as error:
-            n = len(next(iter(feed.values())))
             raise GanforgeError(f"{self.where} cannot be run on a batch of {n}: {_reason(error)}") from None
+        wanted = [n, *self._session.get_outputs()[0].shape[1:]]
+        if list(output.shape) != wanted:  # onnxruntime would only warn
+            raise GanforgeError(f"{self.where} gives {list(output.shape)}, and its graph says {wanted}")
         return output
 
 

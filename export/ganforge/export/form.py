@@ -1,0 +1,64 @@
+"""In what form a generator is exported: what the file takes, what it gives, how precisely it computes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ganforge.core.card import Input, Output, Precision
+from ganforge.core.data import DataSpec
+from ganforge.core.errors import GanforgeError
+from ganforge.core.latents import Latent
+from ganforge.core.options import Options
+
+FARTHEST = 7.0
+"""No number of Box and Muller's lies further out: √(2 log 2³³) is 6.8. A truncation here leaves all as it is."""
+NEAREST = 0.01
+"""The smallest truncation worth the redraws, which at this one are hundreds."""
+
+
+class Form(Options):
+    """`inputs` and `pixels` are the file's two ends, `precision` that of its weights and of what it computes."""
+
+    inputs: Literal["z", "seed"] = "z"
+    pixels: Literal["float32", "uint8"] = "float32"
+    precision: Precision = "fp32"
+
+    def inputs_of(self, latent: Latent, classes: int) -> tuple[Input, ...]:
+        """The graph's inputs, in order; `classes` is 0 where it takes no labels."""
+        inputs = _seeded(latent) if self.inputs == "seed" else _given(latent)
+        if classes:
+            inputs.append(Input(name="label", role="label", dtype="int64", width=1, low=0, high=classes - 1))
+        return tuple(inputs)
+
+    def output_of(self, data: DataSpec) -> Output:
+        """The graph's output.
+
+        Raises:
+            GanforgeError: pixels of points.
+        """
+        if data.kind == "points":
+            if self.pixels == "uint8":
+                raise GanforgeError(f"there are no pixels in {data}; leave them float32")
+            return Output(name="points", dtype="float32", layout="NK")
+        if self.pixels == "uint8":
+            return Output(name="images", dtype="uint8", layout="NHWC", low=0, high=255)
+        return Output(name="images", dtype="float32", layout="NCHW", low=-1, high=1)
+
+
+def _given(latent: Latent) -> list[Input]:
+    bound = {"uniform": 1.0, "truncated-normal": latent.truncation}.get(latent.name)
+    low = None if bound is None else -bound
+    inputs = [Input(name="z", role="z", dtype="float32", width=latent.dim, low=low, high=bound)]
+    if latent.codes:
+        inputs.append(Input(name="codes", role="codes", dtype="float32", width=latent.codes, low=-1, high=1))
+    return inputs
+
+
+def _seeded(latent: Latent) -> list[Input]:
+    """A truncation is offered because the graph redraws as the host does; a sphere has no tails."""
+    inputs = [Input(name="seed", role="seed", dtype="int64", width=1)]
+    default = {"normal": FARTHEST, "truncated-normal": latent.truncation, "uniform": 1.0, "sphere": None}[latent.name]
+    if default is not None:
+        least = min(NEAREST, default)
+        inputs.append(Input(name="truncation", role="truncation", dtype="float32", width=1, low=least, default=default))
+    return inputs
