@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +16,28 @@ from ganforge.serve.runtime import Session
 _ROLES = {"z", "codes", "label"}
 
 
-def load(path: str | Path, *, device: str = "auto") -> Model:
+_LARGEST = 2**31  # bytes; protobuf, in which ONNX is written, ends there
+
+
+def load(path: str | Path, *, device: str = "auto", threads: int = 0, spin: bool = True) -> Model:
     """Open an exported file.
 
     Args:
         device: `cpu`, `cuda`, or `auto` for CUDA where it works.
+        threads: processor threads that share one batch, 0 for one per core.
+        spin: whether these keep a core busy while they wait; see `Session`.
 
     Raises:
         GanforgeError: no such file, not one that `ganforge export` wrote, damaged, or no such device.
     """
     path = Path(path)
     try:
+        if (size := path.stat().st_size) >= _LARGEST:
+            raise GanforgeError(f"{path} has {size} bytes, more than an ONNX model can have")
         content = path.read_bytes()
     except OSError as error:
         raise GanforgeError(f"cannot read {path}: {error.strerror or error}") from None
-    return Model(Session(content, str(path), device))
+    return Model(Session(content, str(path), device, threads=threads, spin=spin))
 
 
 class Model:
@@ -100,6 +108,14 @@ class Model:
             raise GanforgeError(f"latents must be an array [N, {width}], not {list(latents.shape)}")
         self._check_labels(labels, len(latents))
         return self._session.run(self.card.feed(latents, labels))
+
+    def run(self, feed: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The graph's output for its inputs by name, which nobody checks: for callers who have.
+
+        Raises:
+            GanforgeError: onnxruntime could not run it.
+        """
+        return self._session.run(feed)
 
     def _labels(self, label: str | int | None, n: int, start: int) -> np.ndarray | None:
         if not self.card.labelled:
