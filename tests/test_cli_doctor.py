@@ -33,6 +33,7 @@ def test_a_machine_that_only_runs_files_is_healthy(monkeypatch: pytest.MonkeyPat
     assert "cannot export a run: not installed: torch, safetensors, onnx, onnxscript\n" in text
     assert "cannot evaluate: not installed: torch, safetensors, torchmetrics, " in text
     assert "can sample from a file\n" in text
+    assert "cannot serve files: not installed: uvicorn, httptools\n" in text
     assert "onnxruntime built for  CPUExecutionProvider\n" in text
 
 

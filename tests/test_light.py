@@ -46,6 +46,7 @@ def loaded(what: str) -> str:
         ["--version"],
         ["train", "--help"],
         ["compare", "--help"],
+        ["serve", "--help"],
         ["plugins", "list"],
         ["recipes", "list"],
         ["recipes", "show", "dcgan"],
@@ -57,7 +58,10 @@ def test_commands_that_look_around(arguments: list[str]) -> None:
     assert loaded(CLI.format(arguments=arguments)) == ""
 
 
-@pytest.mark.parametrize("module", ["ganforge.core", "ganforge.core.registry", "ganforge.serve", "ganforge.cli.main"])
+@pytest.mark.parametrize(
+    "module",
+    ["ganforge.core", "ganforge.core.registry", "ganforge.serve", "ganforge.serve.server", "ganforge.cli.main"],
+)
 def test_imports(module: str) -> None:
     assert loaded(f"import {module}") == ""
 

@@ -23,6 +23,8 @@ PACKAGES = (
     "torchmetrics",
     *EFFICIENTNET,
     "torch-fidelity",
+    "uvicorn",
+    "httptools",
     "onnxruntime",
     "onnxruntime-gpu",
 )
@@ -33,6 +35,7 @@ NEEDS = {
     "evaluate": ("torch", "safetensors", "torchmetrics", *EFFICIENTNET),
     "evaluate with Inception": ("torch", "torchvision", "safetensors", "torchmetrics", "torch-fidelity"),
     "sample from a file": (RUNTIME,),
+    "serve files": (RUNTIME, "uvicorn", "httptools"),
 }
 """What each job needs; what is missing is no fault: a machine that only runs files needs no torch."""
 

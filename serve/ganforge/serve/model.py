@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +23,19 @@ _OUTPUTS = {
 _LARGEST = 2**31  # bytes: protobuf's own limit, so that no larger file is read to find that out
 
 
-def load(path: str | Path, *, device: str = "auto") -> Model:
+def load(path: str | Path, *, device: str = "auto", threads: int = 0, spin: bool = True) -> Model:
     """Open an exported file.
 
     Args:
         device: `cpu`, `cuda`, or `auto` for CUDA where it works.
+        threads: processor threads that share one batch, 0 for one per core.
+        spin: whether these keep a core busy while they wait; see `Session`.
 
     Raises:
         GanforgeError: no such file, not one that `ganforge export` wrote, damaged, or no such device.
     """
     path = Path(path)
-    return Model(Session(_content(path), str(path), device))
+    return Model(Session(_content(path), str(path), device, threads=threads, spin=spin))
 
 
 def _content(path: Path) -> bytes:
@@ -140,6 +143,14 @@ class Model:
 
     def _floats(self, samples: np.ndarray) -> np.ndarray:
         return from_pixels(samples) if samples.dtype == np.uint8 else samples
+
+    def run(self, feed: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The graph's output for its inputs by name, which nobody checks: for callers who have.
+
+        Raises:
+            GanforgeError: onnxruntime could not run it.
+        """
+        return self._session.run(feed)
 
     def _labels(self, label: str | int | None, n: int, start: int) -> np.ndarray | None:
         if not self.card.labelled:

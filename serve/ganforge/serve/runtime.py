@@ -22,13 +22,16 @@ _TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)":
 class Session:
     """An ONNX model ready to run. `where` names it in errors."""
 
-    def __init__(self, model: bytes, where: str, device: str = "cpu") -> None:
+    def __init__(self, model: bytes, where: str, device: str = "cpu", *, threads: int = 0, spin: bool = True) -> None:
         """Load `model`.
 
         Args:
             model: the whole file. A model that keeps weights in other files is refused: whose file it is may
                 be a stranger, and those other files anything on this machine.
             device: `cpu`, `cuda`, or `auto` for CUDA where it works.
+            threads: processor threads that share one batch, 0 for one per core.
+            spin: whether these threads keep a core busy while they wait for work. That is fastest where nothing
+                else runs, and halves the speed where something does, as beside a server.
 
         Raises:
             GanforgeError: not a model, no onnxruntime, or no CUDA where it was asked for.
@@ -39,7 +42,8 @@ class Session:
         runtime = import_onnxruntime()
         self.version: str = runtime.__version__
         with contextlib.redirect_stdout(io.StringIO()):  # the search for CUDA prints what it does not find
-            self._session = self._load(runtime, model, _providers(runtime, device))
+            options = _options(runtime, threads, spin)
+            self._session = self._load(runtime, model, options, _providers(runtime, device))
         self.device = "cuda" if self._session.get_providers()[0] == _CUDA else "cpu"
         if device == "cuda" and self.device != "cuda":
             raise GanforgeError(
@@ -47,11 +51,7 @@ class Session:
                 "or see in `ganforge doctor` what is missing"
             )
 
-    def _load(self, runtime: Any, model: bytes, providers: Sequence[str]) -> Any:
-        options = runtime.SessionOptions()
-        options.log_severity_level = _FATAL
-        # Nothing can lie below the null device, so a file has no way to reach weights outside itself.
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+    def _load(self, runtime: Any, model: bytes, options: Any, providers: Sequence[str]) -> Any:
         try:
             return runtime.InferenceSession(model, options, providers=list(providers))
         except Exception as error:
@@ -114,6 +114,16 @@ def import_onnxruntime() -> Any:
             "onnxruntime is missing or damaged; install one of ganforge[cpu] and, for a GPU, ganforge[gpu]"
         ) from None
     return onnxruntime
+
+
+def _options(runtime: Any, threads: int, spin: bool) -> Any:
+    options = runtime.SessionOptions()
+    options.log_severity_level = _FATAL
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
+    # Nothing can lie below the null device, so a file has no way to reach weights outside itself.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+    return options
 
 
 def _providers(runtime: Any, device: str) -> list[str]:
