@@ -23,6 +23,7 @@ from ganforge.plugins.observers.alarms.rules import Alarm, judge
 
 HEALTH = {
     "variety/distance": 0.9,
+    "variety/within_class": 0.9,
     "variety/coverage": 0.9,
     "variety/precision": 0.8,
     "support": 8000.0,

@@ -14,6 +14,7 @@ import torch
 
 from ganforge.core import Run, train
 from ganforge.core.config import merge
+from ganforge.core.draw import Batch
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN
 from ganforge.plugins.observers.health import figures
@@ -83,6 +84,15 @@ def test_dead_and_saturated_values_are_counted_beyond_the_real_ones() -> None:
     same = figures.of_samples(real, real, images=True)
     assert same["variety/distance"] == 1
     assert same["variety/coverage"] == 1
+
+
+def test_variety_within_a_class_is_over_that_of_real_ones() -> None:
+    labels = torch.tensor([0, 0, 1, 1, 2])
+    real = Batch(torch.tensor([[0.0], [4.0], [0.0], [2.0], [9.0]]), labels)
+    # Class 0 varies half as much, class 1 not at all, and of class 2 there is one alone.
+    samples = Batch(torch.tensor([[1.0], [3.0], [5.0], [5.0], [7.0]]), labels)
+    assert figures.within_class(samples, real)["variety/within_class"] == (0.5 + 0) / 2
+    assert figures.within_class(Batch(samples.samples, torch.arange(5)), real) == {}
 
 
 def test_the_largest_singular_value_is_that_of_all_layers() -> None:

@@ -64,6 +64,7 @@ def _more_variety(config: Config, about: str) -> list[str]:
 
 ALIKE = "the generator found one kind that passes and stays with it, or it has stopped learning"
 
+LABELS = "the generator goes by the label and not by its noise, which a loss on classes rewards"
 BEYOND = "the learning rate is too large, or one player has won and the other no longer learns"
 
 
@@ -115,6 +116,28 @@ LIMITS = (
         what="the distance between two samples, over that between two real ones,",
         means="They are nearly all alike.",
         causes=ALIKE,
+        settings=_more_variety,
+    ),
+    Limit(
+        kind="classes-alike",
+        figure="variety/within_class",
+        side="below",
+        level=0.6,
+        severity="suspicious",
+        what="the distance between two samples of one class, over that between two such real ones,",
+        means="Classes vary less than the data's.",
+        causes=LABELS,
+        settings=_more_variety,
+    ),
+    Limit(
+        kind="classes-alike",
+        figure="variety/within_class",
+        side="below",
+        level=0.3,
+        severity="failed",
+        what="the distance between two samples of one class, over that between two such real ones,",
+        means="A class is nearly always the same picture.",
+        causes=LABELS,
         settings=_more_variety,
     ),
     Limit(

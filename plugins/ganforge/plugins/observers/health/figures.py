@@ -6,6 +6,7 @@ separation          chance that a held-out sample ranks above a generated one, o
 overfitting/r_v     how far the opinion of held-out samples has moved from that of real ones towards that of generated
                     ones, 0 to 1; overfitting/r_t: mean sign of the opinion of real ones (ADA, 2006.06676, equation 1)
 variety/distance    mean distance between two generated samples, over that between two real ones
+variety/within_class  the same between samples of one class, for generators that take labels
 variety/precision, variety/coverage  of samples as they are, without features, k = 5 (2002.09797)
 support             how many different pictures the generator has, by the birthday paradox (1706.08224): among n draws
                     of N equally likely ones, n (n - 1) / 2 N pairs are alike; half of all batches of s have a pair
@@ -23,6 +24,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from ganforge.core.draw import Batch
 from ganforge.plugins.blocks.manifolds import prdc
 
 QUANTILES = {"d_low": 0.1, "d_high": 0.9}
@@ -72,6 +74,22 @@ def of_samples(samples: Tensor, real: Tensor, *, images: bool) -> dict[str, Tens
         found["output/saturated"] = (flat.abs() > END).double().mean() - (flat_real.abs() > END).double().mean()
         found["output/dead"] = (flat.std(0) < SAME).double().mean() - (flat_real.std(0) < SAME).double().mean()
     return found
+
+
+def within_class(samples: Batch, real: Batch) -> dict[str, Tensor]:
+    """Of both sides with their labels: distances of pairs of one class, over all classes that have pairs."""
+    assert samples.labels is not None
+    assert real.labels is not None
+    ratios = []
+    for label in samples.labels.unique():
+        apart = [_distances(side.samples[side.labels == label]) for side in (samples, real)]
+        if all(len(distances) for distances in apart):
+            ratios.append(apart[0].mean() / apart[1].mean())
+    return {"variety/within_class": torch.stack(ratios).mean()} if ratios else {}
+
+
+def _distances(samples: Tensor) -> Tensor:
+    return nn.functional.pdist(samples.detach().flatten(1).double().cpu())
 
 
 def support(samples: Tensor, real: Tensor) -> Tensor:

@@ -58,10 +58,13 @@ class Health(RunObserver):
             **({} if held_out is None else {"held_out": self._opinion(step, held_out)}),
         }
         even = game.reading.even if game.reading else None
-        samples = torch.from_numpy(game.sample(*self._latents(game))).to(game.device)
+        latents, labels = self._latents(game)
+        samples = torch.from_numpy(game.sample(latents, labels)).to(game.device)
+        classes = None if labels is None else torch.from_numpy(labels).to(game.device)
         return {
             **figures.of_critic(opinions, even),
             **figures.of_samples(samples, training.samples, images=game.data.kind == "images"),
+            **({} if classes is None else figures.within_class(Batch(samples, classes), training)),
             **figures.of_weights(game.networks["generator"]),
         }
 
