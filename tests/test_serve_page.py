@@ -202,7 +202,7 @@ def least_contrast(page: Any) -> float:
                 }
                 return [255, 255, 255];
             };
-            const texts = [...document.querySelectorAll("h1, h2, p, label, button, a, select, input, pre, span, output")]
+            const texts = [...document.querySelectorAll("h1, h2, p, label, button, a, select, input, pre")]
                 .filter(one => one.checkVisibility() && !["range", "checkbox"].includes(one.type));
             return Math.min(...texts.map(one => {
                 const pair = [light(parts(getComputedStyle(one).color)), light(ground(one))].sort((a, b) => b - a);
