@@ -41,7 +41,7 @@ class Reply(NamedTuple):
 
 
 def app_of(*paths: Path, access: Access | None = None, **limits: Any) -> App:
-    return App(Repository(paths, Limits(**limits), device="cpu"), Limits(**limits), access or Access(), log=False)
+    return App(Repository(paths, Limits(**limits), device="cpu"), Limits(**limits), access or Access())
 
 
 async def ask(
@@ -62,7 +62,7 @@ async def ask(
         "method": method or ("GET" if body is None else "POST"),
         "path": path,
         "query_string": query.encode(),
-        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+        "headers": [(name.encode(), value.encode("utf-8")) for name, value in given.items()],
         "client": ("127.0.0.1", 1),
     }
     incoming = iter([{"type": "http.request", "body": content, "more_body": False}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,16 +62,18 @@ def serve(
 
     if api_key is not None and not api_key.strip():
         raise GanforgeError("the API key is empty; leave it out, or give one")
-    if host not in LOOPBACK and api_key is None:
-        warn(f"warning: everybody who can reach {host} may use these models; set GANFORGE_API_KEY to ask for a key")
     limits = Limits(max_batch, max_queue, max_body, max_pixels, max_connections, timeout, read_timeout)
     access = Access(api_key, tuple(cors or ()))
     options = {"host": host, "port": port, "device": device, "threads": threads}
-    serve_(files, **options, limits=limits, access=access, log=log, started=_say)  # type: ignore[arg-type]
+    exposed = host if host not in LOOPBACK and api_key is None else None
+    started = functools.partial(_say, exposed)
+    serve_(files, **options, limits=limits, access=access, log=log, started=started)  # type: ignore[arg-type]
     typer.echo("stopped; every request accepted was answered")
 
 
-def _say(repository: Repository, address: str) -> None:
+def _say(exposed: str | None, repository: Repository, address: str) -> None:
+    if exposed:
+        warn(f"warning: everybody who can reach {exposed} may use these models; set GANFORGE_API_KEY to ask for a key")
     for one in repository.loaded():
         typer.echo(f"{one.name} version {one.version}: {one.card.recipe} for {one.card.data}, on {one.device}")
     typer.echo(f"open {address} or call {address}v2/models/{repository.loaded()[0].name}")

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import re
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -80,7 +79,10 @@ class Access:
 class App:
     """The ASGI application. Errors become answers here, and only here."""
 
-    def __init__(self, repository: Repository, limits: Limits, access: Access, *, log: bool = True) -> None:
+    def __init__(
+        self, repository: Repository, limits: Limits, access: Access, log: Callable[[str], None] | None = None
+    ) -> None:
+        """Answer with these models; `log` takes a line of JSON for each request."""
         self.repository, self._limits, self._access, self._log = repository, limits, access, log
         self.protocol = Protocol(repository, limits)
         self.gallery = Gallery(repository, limits)
@@ -107,7 +109,7 @@ class App:
             seconds = time.perf_counter() - start
             self.stats.add(route.path if route else "other", status, seconds)
             if self._log and not (route and route.quiet):
-                self._write(request, identity, status, seconds, answer)
+                self._log(_line(request, identity, status, seconds, answer))
 
     async def _answer(self, request: Request, route: Route | None, names: Names) -> Answer:
         try:
@@ -160,21 +162,6 @@ class App:
             shared = {"access-control-allow-origin": origin, "vary": "origin"}
             headers |= {**shared, "access-control-expose-headers": exposed}
         return replace(answer, headers=headers)
-
-    def _write(self, request: Request, identity: str, status: int, seconds: float, answer: Answer | None) -> None:
-        line: dict[str, Any] = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "request": identity,
-            "client": request.client,
-            "method": request.method,
-            "path": request.path[:200],
-            "status": status,
-            "ms": round(seconds * 1000, 2),
-            "bytes": len(answer.body) if answer else 0,
-        }
-        if request.refused:
-            line["error"] = request.refused[:500]
-        sys.stderr.write(json.dumps(line) + "\n")
 
     async def metrics(self, request: Request, names: Names) -> Answer:
         return Answer(self._exposition().encode(), "text/plain; version=0.0.4; charset=utf-8")
@@ -253,6 +240,22 @@ def _read(method: str) -> str:
 def _identity(text: str) -> str:
     """A client's own request id, where it is harmless in logs and headers."""
     return text if re.fullmatch(r"[\w.:-]{1,128}", text, re.ASCII) else ""
+
+
+def _line(request: Request, identity: str, status: int, seconds: float, answer: Answer | None) -> str:
+    line: dict[str, Any] = {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "request": identity,
+        "client": request.client,
+        "method": request.method,
+        "path": request.path[:200],
+        "status": status,
+        "ms": round(seconds * 1000, 2),
+        "bytes": len(answer.body) if answer else 0,
+    }
+    if request.refused:
+        line["error"] = request.refused[:500]
+    return json.dumps(line)
 
 
 async def _send(send: Send, answer: Answer, request: Request) -> None:

@@ -63,6 +63,7 @@ class Gallery:
         drawing = self._drawing(values)
         served = self._served(values)
         self._check_size(drawing, served)
+        await request.body()  # whatever a stranger sends with it
         content = await request.unless_gone(self._drawn(drawing, served, request.deadline))
         return Answer(content, FORMATS[drawing.format], headers={"cache-control": "no-cache"})
 

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 from ganforge.core.errors import GanforgeError
 from ganforge.serve.app import Access, App
 from ganforge.serve.limits import Limits
+from ganforge.serve.lines import Lines
 from ganforge.serve.repository import Repository
 
 if TYPE_CHECKING:
     import uvicorn
 
+STDERR = 2
 BACKLOG = 1024
 """Connections that the system keeps for us between two rounds of the event loop."""
 
@@ -44,6 +46,7 @@ def serve(
         paths: models, or folders of them; see `Repository`.
         port: 0 for any that is free.
         threads: processor threads for each model, 0 for one per core.
+        log: whether each request is a line of JSON on stderr.
         started: called with the models and the address once requests are answered.
 
     Raises:
@@ -51,12 +54,15 @@ def serve(
     """
     limits = limits or Limits()
     repository = Repository(paths, limits, device=device, threads=threads)
-    app = App(repository, limits, access or Access(), log=log)
     listener = listen(host, port)
+    lines = Lines(STDERR) if log else None
+    app = App(repository, limits, access or Access(), lines)
     address = _address(host, listener)
     server = _server(app, limits, lambda: started(repository, address))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(server.serve(sockets=[listener]))
+    if lines:
+        lines.close()
 
 
 def listen(host: str, port: int) -> socket.socket:

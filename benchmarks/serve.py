@@ -1,0 +1,338 @@
+"""Requests a second: `ganforge serve` beside onnxruntime alone, LitServe and Triton, in one run, on loopback.
+
+    python benchmarks/serve.py model.onnx [--clients 1,8,32,256] [--seconds 3] [--repeats 3]
+
+Every client keeps one connection and asks for one image at a time, in binary, by the Open Inference Protocol; LitServe,
+which has no such protocol, gets the same bytes in a POST of its own. Clients are one event loop that writes prepared
+bytes and reads to the length told, so that the load costs little beside what it measures; on a machine of two cores it
+costs all rows alike. `onnxruntime` is the same session in this process without a server: batches of one, one after the
+other. What is not installed is left out and said: `pip install litserve`; Triton is the one inside `nvidia-pytriton`,
+whose Python model calls onnxruntime.
+
+Figures are medians over interleaved repeats, as ratios to the `onnxruntime` row of the same repeat. A machine that does
+other things as well makes all of them noisy: the range says how much.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ganforge.serve import load
+
+Row = Callable[[int, float], "Measured"]
+RAW = "onnxruntime, no server"
+
+
+class Measured(NamedTuple):
+    """One row at one number of clients."""
+
+    rate: float
+    """Requests a second."""
+    p50: float
+    p99: float
+    """Milliseconds."""
+    failed: int
+
+
+class Client(asyncio.Protocol):
+    """One connection: the same request again and again, until told to stop."""
+
+    def __init__(self, request: bytes, taken: list[float], stop: asyncio.Event) -> None:
+        self._request, self._taken, self._stop = request, taken, stop
+        self.failed = 0
+        self.closed = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._ask()
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if self._wanted is None and (end := self._received.find(b"\r\n\r\n")) >= 0:
+            head = self._received[:end].lower()
+            length = head.partition(b"content-length:")[2].partition(b"\r")[0]
+            self._wanted = end + 4 + int(length)
+        if self._wanted is not None and len(self._received) >= self._wanted:
+            self._answered()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closed.set_result(None)
+
+    def _ask(self) -> None:
+        self._received, self._wanted = b"", None  # type: bytes, int | None
+        self._start = time.perf_counter()
+        self._transport.write(self._request)
+
+    def _answered(self) -> None:
+        if self._received.startswith(b"HTTP/1.1 200"):
+            self._taken.append(time.perf_counter() - self._start)
+        else:
+            self.failed += 1
+        if self._stop.is_set():
+            self._transport.close()
+        else:
+            self._ask()
+
+
+async def load_on(port: int, request: bytes, clients: int, seconds: float) -> Measured:
+    """So many clients for so long."""
+    loop, stop, taken = asyncio.get_running_loop(), asyncio.Event(), list[float]()
+    connected = [
+        await loop.create_connection(lambda: Client(request, taken, stop), "127.0.0.1", port) for _ in range(clients)
+    ]
+    await asyncio.sleep(seconds / 4)  # until every client is in step
+    taken.clear()
+    await asyncio.sleep(seconds)
+    done = list(taken)
+    stop.set()
+    await asyncio.wait_for(asyncio.gather(*(client.closed for _, client in connected)), 60)
+    return measured(done, seconds, sum(client.failed for _, client in connected))
+
+
+def measured(taken: Sequence[float], seconds: float, failed: int = 0) -> Measured:
+    if not taken:
+        return Measured(0, float("nan"), float("nan"), failed)
+    p50, p99 = np.percentile(taken, [50, 99]) * 1000
+    return Measured(len(taken) / seconds, float(p50), float(p99), failed)
+
+
+def raw(path: Path) -> Row:
+    """The session as the server has it, without the server."""
+    model = load(path, device="cpu", spin=False)
+    feed = one_image(path)
+
+    def run(clients: int, seconds: float) -> Measured:
+        taken, end = [], time.perf_counter() + seconds
+        while (start := time.perf_counter()) < end:
+            model.run(feed)
+            taken.append(time.perf_counter() - start)
+        return measured(taken, seconds)
+
+    return run
+
+
+def one_image(path: Path) -> dict[str, np.ndarray]:
+    """Inputs of one sample, by name."""
+    card = load(path, device="cpu").card
+    labels = np.zeros(1, np.int64) if card.labelled else None
+    return card.feed(card.latent.sample(1, 1), labels)
+
+
+def binary_infer(path: Path) -> bytes:
+    """The request that stock clients send for one image."""
+    feed = one_image(path)
+    types = {"float32": "FP32", "int64": "INT64"}
+    inputs = [
+        {
+            "name": name,
+            "shape": list(array.shape),
+            "datatype": types[str(array.dtype)],
+            "parameters": {"binary_data_size": array.nbytes},
+        }
+        for name, array in feed.items()
+    ]
+    head = json.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}}).encode()
+    body = head + b"".join(array.tobytes() for array in feed.values())
+    return post(f"/v2/models/{path.stem}/infer", body, f"Inference-Header-Content-Length: {len(head)}")
+
+
+def post(path: str, body: bytes, *headers: str) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def served(port: int, request: bytes) -> Row:
+    return lambda clients, seconds: asyncio.run(load_on(port, request, clients, seconds))
+
+
+@contextmanager
+def process(command: Sequence[str], port: int, request: bytes) -> Iterator[Row]:
+    """A server in a process of its own, once it answers."""
+    with tempfile.TemporaryFile() as said:
+        running = subprocess.Popen(command, stdout=said, stderr=said)
+        try:
+            wait(running, port, request)
+            yield served(port, request)
+        finally:
+            running.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.wait(20)
+            running.kill()
+
+
+def wait(running: subprocess.Popen[bytes], port: int, request: bytes, patience: float = 60) -> None:
+    end = time.monotonic() + patience
+    while time.monotonic() < end and running.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(request)
+            if connection.recv(12) == b"HTTP/1.1 200":
+                return
+        time.sleep(0.2)
+    raise RuntimeError(f"{running.args!r} never answered")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+    return port
+
+
+def ours(path: Path, *options: str) -> contextlib.AbstractContextManager[Row]:
+    port = free_port()
+    command = [sys.executable, "-m", "ganforge.cli", "serve", str(path), "--port", str(port), "--max-queue", "1024"]
+    return process([*command, "--max-connections", "1024", *options], port, binary_infer(path))
+
+
+LITSERVE = """
+import sys
+import litserve, numpy, onnxruntime
+from fastapi import Request, Response
+
+class Generator(litserve.LitAPI):
+    def setup(self, device):
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+        self.inputs = self.session.get_inputs()
+    async def decode_request(self, request: Request):
+        return await request.body()
+    def batch(self, bodies):
+        return bodies
+    def predict(self, bodies):
+        columns = {one.name: [] for one in self.inputs}
+        for body in bodies:
+            at = 0
+            for one in self.inputs:
+                kind = numpy.float32 if one.type == "tensor(float)" else numpy.int64
+                end = at + one.shape[1] * numpy.dtype(kind).itemsize
+                columns[one.name].append(numpy.frombuffer(body[at:end], kind))
+                at = end
+        return self.session.run(None, {name: numpy.stack(rows) for name, rows in columns.items()})[0]
+    def unbatch(self, output):
+        return list(output)
+    def encode_response(self, output):
+        return Response(content=output.tobytes(), media_type="application/octet-stream")
+
+if __name__ == "__main__":
+    api = Generator(max_batch_size=32, batch_timeout=0.0, enable_async=False)
+    litserve.LitServer(api, accelerator="cpu", workers_per_device=1).run(
+        host="127.0.0.1", port=int(sys.argv[2]), generate_client_file=False, log_level="error")
+"""
+
+TRITON = """
+import sys
+import numpy, onnxruntime
+from pytriton.decorators import batch
+from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
+from pytriton.triton import Triton, TritonConfig
+
+options = onnxruntime.SessionOptions()
+options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+kinds = {"tensor(float)": numpy.float32, "tensor(int64)": numpy.int64}
+
+@batch
+def run(**feed):
+    return {session.get_outputs()[0].name: session.run(None, feed)[0]}
+
+def tensor(node):
+    return Tensor(name=node.name, dtype=kinds[node.type], shape=tuple(node.shape[1:]))
+
+with Triton(config=TritonConfig(http_port=int(sys.argv[2]), allow_grpc=False, allow_metrics=False)) as triton:
+    batcher = DynamicBatcher(max_queue_delay_microseconds=0)
+    triton.bind(sys.argv[3], run, [*map(tensor, session.get_inputs())], [tensor(session.get_outputs()[0])],
+                config=ModelConfig(max_batch_size=32, batcher=batcher))
+    triton.serve()
+"""
+
+
+def script(text: str, folder: Path, path: Path, request: bytes) -> contextlib.AbstractContextManager[Row]:
+    port = free_port()
+    file = folder / f"server_{port}.py"
+    file.write_text(textwrap.dedent(text))
+    return process([sys.executable, str(file), str(path), str(port), path.stem], port, request)
+
+
+def litserve(path: Path, folder: Path) -> contextlib.AbstractContextManager[Row]:
+    body = b"".join(array.tobytes() for array in one_image(path).values())
+    return script(LITSERVE, folder, path, post("/predict", body, "Content-Type: application/octet-stream"))
+
+
+def triton(path: Path, folder: Path) -> contextlib.AbstractContextManager[Row]:
+    return script(TRITON, folder, path, binary_infer(path))
+
+
+def rows(path: Path, folder: Path, stack: contextlib.ExitStack) -> dict[str, Row]:
+    """Every server that can be started here, started."""
+    started = {RAW: raw(path), "ganforge serve": stack.enter_context(ours(path, "--no-log"))}
+    started["ganforge serve, with its log"] = stack.enter_context(ours(path))
+    for name, module, start in (("LitServe", "litserve", litserve), ("Triton", "pytriton", triton)):
+        if find_spec(module) is None:
+            print(f"{name} is not installed, and left out", file=sys.stderr)
+            continue
+        try:
+            started[name] = stack.enter_context(start(path, folder))
+        except RuntimeError as error:
+            print(f"{name} is left out: {error}", file=sys.stderr)
+    return started
+
+
+def report(results: dict[str, dict[int, list[Measured]]], clients: Sequence[int]) -> None:
+    print(f"| server | {' | '.join(f'{n} clients: of onnxruntime (range), p50, p99 ms' for n in clients)} |")
+    print("|---|" + "---|" * len(clients))
+    for name, by_clients in results.items():
+        cells = [cell(runs, results[RAW][n]) for n, runs in by_clients.items()]
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+def cell(runs: Sequence[Measured], base: Sequence[Measured]) -> str:
+    ratios = [one.rate / other.rate for one, other in zip(runs, base, strict=True)]
+    p50, p99 = (statistics.median(getattr(one, key) for one in runs) for key in ("p50", "p99"))
+    failed = sum(one.failed for one in runs)
+    spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+    return f"{spread}, {p50:.1f}, {p99:.1f}{f', {failed} refused' if failed else ''}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--clients", default="1,8,32,256")
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    clients = [int(n) for n in arguments.clients.split(",")]
+    folder = Path(tempfile.mkdtemp())
+    try:
+        with contextlib.ExitStack() as stack:
+            started = rows(arguments.model.resolve(), folder, stack)
+            results = {name: {n: list[Measured]() for n in clients} for name in started}
+            for _ in range(arguments.repeats):
+                for n in clients:
+                    for name, run in started.items():
+                        results[name][n].append(run(n, arguments.seconds))
+            report(results, clients)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
