@@ -122,6 +122,11 @@ class Card(CardModel):
         """Whether the graph makes its own latents, out of seeds."""
         return any(one.role == "seed" for one in self.inputs)
 
+    def sizes(self, output: Output) -> tuple[int, ...]:
+        """One sample's shape as an output has it."""
+        first, *rest = self.data.shape
+        return (*rest, first) if output.layout == "NHWC" else self.data.shape
+
     def feed(self, latents: np.ndarray, labels: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """What the graph is called with: latents [N, latent.width] and labels int64 [N], cut into its inputs.
 
