@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganforge.cli.common import Json, open_run, print_json
+from ganforge.cli.cost import costing
+from ganforge.core.errors import GanforgeError
 
 if TYPE_CHECKING:
-    from ganforge.core.card import Card
+    from ganforge.core.card import Card, Parity
 
 
 def export(
@@ -28,6 +30,13 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Write fp16 or int8 even where it is too far from fp32.")
     ] = False,
+    score: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=2, help="Score N samples of fp16 or int8 beside fp32's, for the file's card."),
+    ] = None,
+    triton: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also make a Triton model repository, the model named as --out.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a run's generator as one ONNX file.
@@ -36,21 +45,41 @@ def export(
 
     Example: ganforge export runs/digits -o digits.onnx --inputs seed --pixels uint8
     """
+    from ganforge.export import check_repository, write_repository
     from ganforge.export import export as export_
 
-    card = export_(open_run(directory), out, inputs=inputs, pixels=pixels, precision=precision, force=force)
+    run, judge = open_run(directory), None
+    if triton is not None:
+        check_repository(triton, out.stem)
+    if score is not None:
+        if precision == "fp32":
+            raise GanforgeError("--score says what fp16 or int8 costs; score an fp32 file with ganforge evaluate")
+        judge = costing(directory, score, quiet=as_json)
+    form = {"inputs": inputs, "pixels": pixels, "precision": precision}
+    card = export_(run, out, **form, force=force, judge=judge)
+    if triton is not None:
+        write_repository(out, triton)
     if as_json:
         print_json(card.model_dump(mode="json"))
     else:
-        _tell(card, out)
+        _tell(card, out, triton)
 
 
-def _tell(card: Card, out: Path) -> None:
+def _tell(card: Card, out: Path, triton: Path | None) -> None:
     typer.echo(f"{out}: {card.recipe} for {card.data}, {out.stat().st_size / 1e6:.1f} MB")
     if proof := card.parity:
         batches = ", ".join(map(str, proof.batches))
         typer.echo(
             f"proved: onnxruntime {proof.onnxruntime} gives what torch {proof.torch} gives, "
-            f"in batches of {batches}; largest difference {proof.max_difference:.1e}"
+            f"in batches of {batches}; largest difference {proof.max_difference:.1e}{_mean(proof, card.precision)}"
         )
+    for score in card.scores:
+        typer.echo(f"{score.name} is {score.value:.4g}, in fp32 {score.provenance['fp32']:.4g}")
+    if triton is not None:
+        typer.echo(f"triton   tritonserver --model-repository {triton}")
     typer.echo(f"sample   ganforge sample {out} --n 64 --seed 1 -o grid.png")
+
+
+def _mean(proof: Parity, precision: str) -> str:
+    """What tells more than the largest difference where precision was given up."""
+    return "" if precision == "fp32" else f", mean {proof.mean_difference:.1e}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from ganforge.core.errors import GanforgeError
 from ganforge.core.latents import Generator
 from ganforge.core.options import parse
 from ganforge.core.registry import Registry
+
+if TYPE_CHECKING:
+    from ganforge.serve import Model
 
 log = logging.getLogger("ganforge")
 
@@ -66,7 +69,11 @@ def open_subject(source: Path, seed: int, truncation: float | None, device: str)
 def _of_file(source: Path, seed: int, device: str) -> Subject:
     from ganforge.serve import load
 
-    model = load(source, device=device)
+    return of_model(load(source, device=device), seed)
+
+
+def of_model(model: Model, seed: int) -> Subject:
+    """An exported file's generator."""
     card = model.card
     resolution = {"resolution": card.data.shape[-1]} if card.data.kind == "images" else {}
     trained_on = {"name": card.dataset, **card.dataset_options, **resolution}

@@ -32,7 +32,7 @@ class Input(CardModel):
     name: str
     role: Literal["z", "codes", "label", "seed", "truncation", "noise"]
     dtype: Literal["float32", "int64"]
-    width: int = Field(ge=1)
+    width: int = Field(ge=1, le=1 << 20)
     low: float | None = None
     high: float | None = None
     default: float | None = None
@@ -106,10 +106,19 @@ class Card(CardModel):
         for one in self.inputs:
             if one.width != widths.get(one.role, one.width):
                 raise ValueError(f"input '{one.name}' is {one.width} wide, and should be {widths[one.role]}")
-            if one.role == "truncation" and one.default is None:
-                raise ValueError(f"input '{one.name}' has no default")
         if any(len(direction) != self.latent.dim for direction in self.directions):
             raise ValueError(f"a direction is not {self.latent.dim} numbers")
+        return self
+
+    @model_validator(mode="after")
+    def _inputs_can_be_filled(self) -> Self:
+        roles = {one.role for one in self.inputs}
+        if "z" in roles and self.latent.codes and "codes" not in roles:
+            raise ValueError("there are codes in the latent, and no input takes them")
+        if "label" in roles and not self.data.classes:
+            raise ValueError("there is an input for labels, and no classes")
+        if any(one.role == "truncation" and one.default is None for one in self.inputs):
+            raise ValueError("there is an input for the truncation, and no default")
         return self
 
     @property
@@ -121,6 +130,11 @@ class Card(CardModel):
     def seeded(self) -> bool:
         """Whether the graph makes its own latents, out of seeds."""
         return any(one.role == "seed" for one in self.inputs)
+
+    def sizes(self, output: Output) -> tuple[int, ...]:
+        """One sample's shape as an output has it."""
+        shape = self.data.shape
+        return (*shape[1:], *shape[:1]) if output.layout == "NHWC" else shape
 
     def feed(self, latents: np.ndarray, labels: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """What the graph is called with: latents [N, latent.width] and labels int64 [N], cut into its inputs.

@@ -91,11 +91,10 @@ class Latent(BaseModel):
         return swept
 
     def _codes(self, seeds: np.ndarray) -> list[np.ndarray]:
-        drawn = uniforms(seeds, len(self.categorical) + self.continuous, stream=CODES)
-        one_hot = [
-            np.eye(k)[np.minimum((drawn[:, i] * k).astype(np.int64), k - 1)] for i, k in enumerate(self.categorical)
-        ]
-        return [*one_hot, 2 * drawn[:, len(self.categorical) :] - 1]
+        kinds = self.categorical
+        drawn = uniforms(seeds, len(kinds) + self.continuous, stream=CODES)
+        one_hot = [np.minimum(drawn[:, [i]] * k, k - 1).astype(np.int64) == np.arange(k) for i, k in enumerate(kinds)]
+        return [*one_hot, 2 * drawn[:, len(kinds) :] - 1]
 
 
 class Generator(NamedTuple):

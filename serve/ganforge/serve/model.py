@@ -20,7 +20,7 @@ _OUTPUTS = {
     "images": {("images", "float32", "NCHW"), ("images", "uint8", "NHWC")},
     "points": {("points", "float32", "NK")},
 }
-_LARGEST = 2**31  # bytes: protobuf's own limit, so that no larger file is read to find that out
+_LARGEST = 2**31  # bytes; protobuf, in which ONNX is written, ends there
 
 
 def load(path: str | Path, *, device: str = "auto", threads: int = 0, spin: bool = True) -> Model:
@@ -35,16 +35,13 @@ def load(path: str | Path, *, device: str = "auto", threads: int = 0, spin: bool
         GanforgeError: no such file, not one that `ganforge export` wrote, damaged, or no such device.
     """
     path = Path(path)
-    return Model(Session(_content(path), str(path), device, threads=threads, spin=spin))
-
-
-def _content(path: Path) -> bytes:
     try:
         if (size := path.stat().st_size) >= _LARGEST:
-            raise GanforgeError(f"{path} is not a whole ONNX model: {size / 1e9:.1f} GB is more than one can have")
-        return path.read_bytes()
+            raise GanforgeError(f"{path} has {size} bytes, more than an ONNX model can have")
+        content = path.read_bytes()
     except OSError as error:
         raise GanforgeError(f"cannot read {path}: {error.strerror or error}") from None
+    return Model(Session(content, str(path), device, threads=threads, spin=spin))
 
 
 class Model:

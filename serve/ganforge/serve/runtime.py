@@ -73,11 +73,9 @@ class Session:
     def check(self, card: Card) -> None:
         """Raise GanforgeError unless the graph's inputs and outputs are the card's: names, types, shapes."""
         found = [_signature(node) for node in (*self._session.get_inputs(), *self._session.get_outputs())]
-        shape = card.data.shape
         wanted = [f"{one.name} {one.dtype} [N, {one.width}]" for one in card.inputs]
         for one in card.outputs:
-            sizes = (*shape[1:], shape[0]) if one.layout == "NHWC" else shape
-            wanted.append(f"{one.name} {one.dtype} [{', '.join(['N', *map(str, sizes)])}]")
+            wanted.append(f"{one.name} {one.dtype} [{', '.join(['N', *map(str, card.sizes(one))])}]")
         if found != wanted:
             has, says = ", ".join(found), ", ".join(wanted)
             raise GanforgeError(f"the graph in {self.where} has {has}, and its card says {says}")
