@@ -31,6 +31,7 @@ PAGES = [
     "docs/compare.md",
     "docs/diagnosis.md",
     "docs/evaluation.md",
+    "docs/export.md",
     "docs/modes.md",
     "docs/plugins.md",
     "docs/zoo.md",

@@ -67,12 +67,8 @@ def export(
 
 def _tell(card: Card, out: Path, triton: Path | None) -> None:
     typer.echo(f"{out}: {card.recipe} for {card.data}, {out.stat().st_size / 1e6:.1f} MB")
-    if proof := card.parity:
-        batches = ", ".join(map(str, proof.batches))
-        typer.echo(
-            f"proved: onnxruntime {proof.onnxruntime} gives what torch {proof.torch} gives, "
-            f"in batches of {batches}; largest difference {proof.max_difference:.1e}{_mean(proof, card.precision)}"
-        )
+    if card.parity:
+        typer.echo(_proof(card.parity, card.precision))
     for score in card.scores:
         typer.echo(f"{score.name} is {score.value:.4g}, in fp32 {score.provenance['fp32']:.4g}")
     if triton is not None:
@@ -80,6 +76,16 @@ def _tell(card: Card, out: Path, triton: Path | None) -> None:
     typer.echo(f"sample   ganforge sample {out} --n 64 --seed 1 -o grid.png")
 
 
-def _mean(proof: Parity, precision: str) -> str:
-    """What tells more than the largest difference where precision was given up."""
-    return "" if precision == "fp32" else f", mean {proof.mean_difference:.1e}"
+def _proof(proof: Parity, precision: str) -> str:
+    """How near the file is to the network; where precision was given up, the mean says more than the largest."""
+    batches = ", ".join(map(str, proof.batches))
+    if precision == "fp32":
+        return (
+            f"proved: onnxruntime {proof.onnxruntime} gives what torch {proof.torch} gives, "
+            f"in batches of {batches}; largest difference {proof.max_difference:.1e}"
+        )
+    return (
+        f"{precision}: onnxruntime {proof.onnxruntime} is {proof.mean_difference:.1e} from torch {proof.torch} in fp32 "
+        f"on average ({proof.tolerance:.1e} allowed), in batches of {batches}; "
+        f"largest difference {proof.max_difference:.1e}"
+    )

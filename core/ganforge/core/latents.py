@@ -125,18 +125,19 @@ class Generator(NamedTuple):
         from ganforge.core.pictures import to_pixels
 
         def sample(start: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
-            samples, labels = self.numbered(seed, n, start)
+            samples, labels = _numbered(self, seed, n, start)
             return to_pixels(samples).transpose(0, 3, 1, 2) if samples.ndim == 4 else samples, labels
 
         return sample
 
-    def numbered(self, seed: int, n: int, start: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
-        """Pictures `start` … `start + n` of `seed`, float32 [n, *data.shape], and their labels int64 [n]."""
-        if self.make_of_seeds is None:
-            latents, labels = self.draw(seed, n, start)
-            return self.make(latents, labels), labels
-        labels = self.data.labels(n, start=start) if self.labelled else None
-        return self.make_of_seeds(picture_seeds(seed, n, start=start), labels, self.truncation), labels
+
+def _numbered(generator: Generator, seed: int, n: int, start: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pictures `start` … `start + n` of `seed`, float32 [n, *data.shape], and their labels int64 [n]."""
+    if generator.make_of_seeds is None:
+        latents, labels = generator.draw(seed, n, start)
+        return generator.make(latents, labels), labels
+    labels = generator.data.labels(n, start=start) if generator.labelled else None
+    return generator.make_of_seeds(picture_seeds(seed, n, start=start), labels, generator.truncation), labels
 
 
 SWEPT, SWEPT_ROWS = 2.0, 8  # how far a sweep goes, and its rows where no categorical code gives them
