@@ -13,7 +13,8 @@ LitServe and Triton run under interpreters of their own, which have them: `pip i
 backend wants. That Triton calls onnxruntime from a Python model; its own ONNX backend is not in that wheel.
 
 Figures are medians over interleaved repeats, as ratios to the `onnxruntime` row of the same repeat. A machine that does
-other things as well makes all of them noisy: the range says how much.
+other things as well makes all of them noisy: the range says how much. Processor time per request, of all of a server's
+processes, suffers least.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class Measured(NamedTuple):
     p50: float
     p99: float
     """Milliseconds."""
+    cpu: float
+    """Milliseconds of processor time for each request."""
     failed: int
 
 
@@ -96,26 +99,37 @@ class Client(asyncio.Protocol):
             self._ask()
 
 
-async def load_on(port: int, request: bytes, clients: int, seconds: float) -> Measured:
-    """So many clients for so long."""
+async def load_on(port: int, request: bytes, group: int, clients: int, seconds: float) -> Measured:
+    """So many clients for so long, at a server whose processes are a group."""
     loop, stop, taken = asyncio.get_running_loop(), asyncio.Event(), list[float]()
     connected = [
         await loop.create_connection(lambda: Client(request, taken, stop), "127.0.0.1", port) for _ in range(clients)
     ]
     await asyncio.sleep(seconds / 4)  # until every client is in step
     taken.clear()
+    before = cpu_seconds(group)
     await asyncio.sleep(seconds)
-    done = list(taken)
+    done, cpu = list(taken), cpu_seconds(group) - before
     stop.set()
     await asyncio.wait_for(asyncio.gather(*(client.closed for _, client in connected)), 60)
-    return measured(done, seconds, sum(client.failed for _, client in connected))
+    return measured(done, seconds, cpu, sum(client.failed for _, client in connected))
 
 
-def measured(taken: Sequence[float], seconds: float, failed: int = 0) -> Measured:
+def measured(taken: Sequence[float], seconds: float, cpu: float, failed: int = 0) -> Measured:
     if not taken:
-        return Measured(0, float("nan"), float("nan"), failed)
+        return Measured(0, float("nan"), float("nan"), float("nan"), failed)
     p50, p99 = np.percentile(taken, [50, 99]) * 1000
-    return Measured(len(taken) / seconds, float(p50), float(p99), failed)
+    return Measured(len(taken) / seconds, float(p50), float(p99), 1000 * cpu / len(taken), failed)
+
+
+def cpu_seconds(group: int) -> float:
+    """Processor time that a process group has used."""
+    ticks = 0
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = status.read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12]) if int(fields[2]) == group else 0
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def raw(path: Path) -> Row:
@@ -124,11 +138,11 @@ def raw(path: Path) -> Row:
     feed = one_image(path)
 
     def run(clients: int, seconds: float) -> Measured:
-        taken, end = [], time.perf_counter() + seconds
+        taken, end, before = [], time.perf_counter() + seconds, time.process_time()
         while (start := time.perf_counter()) < end:
             model.run(feed)
             taken.append(time.perf_counter() - start)
-        return measured(taken, seconds)
+        return measured(taken, seconds, time.process_time() - before)
 
     return run
 
@@ -163,8 +177,8 @@ def post(path: str, body: bytes, *headers: str) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
-def served(port: int, request: bytes) -> Row:
-    return lambda clients, seconds: asyncio.run(load_on(port, request, clients, seconds))
+def served(port: int, request: bytes, group: int) -> Row:
+    return lambda clients, seconds: asyncio.run(load_on(port, request, group, clients, seconds))
 
 
 @contextmanager
@@ -174,7 +188,7 @@ def process(command: Sequence[str], port: int, request: bytes) -> Iterator[Row]:
         running = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
         try:
             wait(running, port, request)
-            yield served(port, request)
+            yield served(port, request, running.pid)
         finally:
             running.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -297,7 +311,7 @@ def rows(path: Path, folder: Path, stack: contextlib.ExitStack, others: dict[str
 
 
 def report(results: dict[str, dict[int, list[Measured]]], clients: Sequence[int]) -> None:
-    print(f"| server | {' | '.join(f'{n} clients: of onnxruntime (range), p50, p99 ms' for n in clients)} |")
+    print(f"| server | {' | '.join(f'{n} clients: of onnxruntime (range), p50, p99, CPU ms' for n in clients)} |")
     print("|---|" + "---|" * len(clients))
     for name, by_clients in results.items():
         cells = [cell(runs, results[RAW][n]) for n, runs in by_clients.items()]
@@ -306,10 +320,10 @@ def report(results: dict[str, dict[int, list[Measured]]], clients: Sequence[int]
 
 def cell(runs: Sequence[Measured], base: Sequence[Measured]) -> str:
     ratios = [one.rate / other.rate for one, other in zip(runs, base, strict=True)]
-    p50, p99 = (statistics.median(getattr(one, key) for one in runs) for key in ("p50", "p99"))
+    p50, p99, cpu = (statistics.median(getattr(one, key) for one in runs) for key in ("p50", "p99", "cpu"))
     failed = sum(one.failed for one in runs)
     spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
-    return f"{spread}, {p50:.1f}, {p99:.1f}{f', {failed} refused' if failed else ''}"
+    return f"{spread}, {p50:.1f}, {p99:.1f}, {cpu:.2f}{f', {failed} refused' if failed else ''}"
 
 
 def main() -> None:
