@@ -1,16 +1,20 @@
 """Requests a second: `ganforge serve` beside onnxruntime alone, LitServe and Triton, in one run, on loopback.
 
     python benchmarks/serve.py model.onnx [--clients 1,8,32,256] [--seconds 3] [--repeats 3]
+                               [--litserve PYTHON] [--triton PYTHON]
 
-Every client keeps one connection and asks for one image at a time, in binary, by the Open Inference Protocol; LitServe,
-which has no such protocol, gets the same bytes in a POST of its own. Clients are one event loop that writes prepared
-bytes and reads to the length told, so that the load costs little beside what it measures; on a machine of two cores it
-costs all rows alike. `onnxruntime` is the same session in this process without a server: batches of one, one after the
-other. What is not installed is left out and said: `pip install litserve`; Triton is the one inside `nvidia-pytriton`,
-whose Python model calls onnxruntime.
+Every client keeps one connection and asks for one image at a time, in binary, by the Open Inference Protocol; LitServe
+gets the JSON it takes, and answers with the same bytes. Clients are one event loop that writes prepared bytes and reads
+to the length told, so that the load costs little beside what it measures; on a small machine it costs all alike.
+`onnxruntime` is the same session in this process without a server: one image after the other.
+
+LitServe and Triton run under interpreters of their own, which have them: `pip install litserve onnxruntime`, and
+`pip install nvidia-pytriton onnxruntime` in an environment made from the system's Python, whose library Triton's Python
+backend wants. That Triton calls onnxruntime from a Python model; its own ONNX backend is not in that wheel.
 
 Figures are medians over interleaved repeats, as ratios to the `onnxruntime` row of the same repeat. A machine that does
-other things as well makes all of them noisy: the range says how much.
+other things as well makes all of them noisy: the range says how much. Processor time per request, of all of a server's
+processes, suffers least.
 """
 
 from __future__ import annotations
@@ -19,17 +23,17 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,6 +53,8 @@ class Measured(NamedTuple):
     p50: float
     p99: float
     """Milliseconds."""
+    cpu: float
+    """Milliseconds of processor time for each request."""
     failed: int
 
 
@@ -93,26 +99,37 @@ class Client(asyncio.Protocol):
             self._ask()
 
 
-async def load_on(port: int, request: bytes, clients: int, seconds: float) -> Measured:
-    """So many clients for so long."""
+async def load_on(port: int, request: bytes, group: int, clients: int, seconds: float) -> Measured:
+    """So many clients for so long, at a server whose processes are a group."""
     loop, stop, taken = asyncio.get_running_loop(), asyncio.Event(), list[float]()
     connected = [
         await loop.create_connection(lambda: Client(request, taken, stop), "127.0.0.1", port) for _ in range(clients)
     ]
     await asyncio.sleep(seconds / 4)  # until every client is in step
     taken.clear()
+    before = cpu_seconds(group)
     await asyncio.sleep(seconds)
-    done = list(taken)
+    done, cpu = list(taken), cpu_seconds(group) - before
     stop.set()
     await asyncio.wait_for(asyncio.gather(*(client.closed for _, client in connected)), 60)
-    return measured(done, seconds, sum(client.failed for _, client in connected))
+    return measured(done, seconds, cpu, sum(client.failed for _, client in connected))
 
 
-def measured(taken: Sequence[float], seconds: float, failed: int = 0) -> Measured:
+def measured(taken: Sequence[float], seconds: float, cpu: float, failed: int = 0) -> Measured:
     if not taken:
-        return Measured(0, float("nan"), float("nan"), failed)
+        return Measured(0, float("nan"), float("nan"), float("nan"), failed)
     p50, p99 = np.percentile(taken, [50, 99]) * 1000
-    return Measured(len(taken) / seconds, float(p50), float(p99), failed)
+    return Measured(len(taken) / seconds, float(p50), float(p99), 1000 * cpu / len(taken), failed)
+
+
+def cpu_seconds(group: int) -> float:
+    """Processor time that a process group has used."""
+    ticks = 0
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = status.read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12]) if int(fields[2]) == group else 0
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def raw(path: Path) -> Row:
@@ -121,11 +138,11 @@ def raw(path: Path) -> Row:
     feed = one_image(path)
 
     def run(clients: int, seconds: float) -> Measured:
-        taken, end = [], time.perf_counter() + seconds
+        taken, end, before = [], time.perf_counter() + seconds, time.process_time()
         while (start := time.perf_counter()) < end:
             model.run(feed)
             taken.append(time.perf_counter() - start)
-        return measured(taken, seconds)
+        return measured(taken, seconds, time.process_time() - before)
 
     return run
 
@@ -160,23 +177,24 @@ def post(path: str, body: bytes, *headers: str) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
-def served(port: int, request: bytes) -> Row:
-    return lambda clients, seconds: asyncio.run(load_on(port, request, clients, seconds))
+def served(port: int, request: bytes, group: int) -> Row:
+    return lambda clients, seconds: asyncio.run(load_on(port, request, group, clients, seconds))
 
 
 @contextmanager
 def process(command: Sequence[str], port: int, request: bytes) -> Iterator[Row]:
     """A server in a process of its own, once it answers."""
     with tempfile.TemporaryFile() as said:
-        running = subprocess.Popen(command, stdout=said, stderr=said)
+        running = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
         try:
             wait(running, port, request)
-            yield served(port, request)
+            yield served(port, request, running.pid)
         finally:
             running.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 running.wait(20)
-            running.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)  # the processes that it started and left
 
 
 def wait(running: subprocess.Popen[bytes], port: int, request: bytes, patience: float = 60) -> None:
@@ -205,7 +223,9 @@ def ours(path: Path, *options: str) -> contextlib.AbstractContextManager[Row]:
 LITSERVE = """
 import sys
 import litserve, numpy, onnxruntime
-from fastapi import Request, Response
+from fastapi import Response
+
+KINDS = {"tensor(float)": numpy.float32, "tensor(int64)": numpy.int64}
 
 class Generator(litserve.LitAPI):
     def setup(self, device):
@@ -213,20 +233,12 @@ class Generator(litserve.LitAPI):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
         self.inputs = self.session.get_inputs()
-    async def decode_request(self, request: Request):
-        return await request.body()
-    def batch(self, bodies):
-        return bodies
-    def predict(self, bodies):
-        columns = {one.name: [] for one in self.inputs}
-        for body in bodies:
-            at = 0
-            for one in self.inputs:
-                kind = numpy.float32 if one.type == "tensor(float)" else numpy.int64
-                end = at + one.shape[1] * numpy.dtype(kind).itemsize
-                columns[one.name].append(numpy.frombuffer(body[at:end], kind))
-                at = end
-        return self.session.run(None, {name: numpy.stack(rows) for name, rows in columns.items()})[0]
+    def decode_request(self, request):
+        return {one.name: numpy.array(request[one.name], KINDS[one.type]) for one in self.inputs}
+    def batch(self, rows):
+        return {one.name: numpy.stack([row[one.name] for row in rows]) for one in self.inputs}
+    def predict(self, feed):
+        return self.session.run(None, feed)[0]
     def unbatch(self, output):
         return list(output)
     def encode_response(self, output):
@@ -265,39 +277,41 @@ with Triton(config=TritonConfig(http_port=int(sys.argv[2]), allow_grpc=False, al
 """
 
 
-def script(text: str, folder: Path, path: Path, request: bytes) -> contextlib.AbstractContextManager[Row]:
+def litserve(path: Path, folder: Path, python: str) -> contextlib.AbstractContextManager[Row]:
+    body = json.dumps({name: array[0].tolist() for name, array in one_image(path).items()}).encode()
+    request = post("/predict", body, "Content-Type: application/json")
+    return script(LITSERVE, [python], folder, path, request)
+
+
+def triton(path: Path, folder: Path, python: str) -> contextlib.AbstractContextManager[Row]:
+    # The wheel's program is started from a copy, from which it would not find the libraries that came with it.
+    where = "import pytriton, pathlib; print(pathlib.Path(pytriton.__file__).parents[1] / 'nvidia_pytriton.libs')"
+    libraries = subprocess.run([python, "-c", where], capture_output=True, text=True, check=True).stdout.strip()
+    command = ["env", "-u", "PYTHONPATH", f"LD_LIBRARY_PATH={libraries}", python]
+    return script(TRITON, command, folder, path, binary_infer(path))
+
+
+def script(
+    text: str, python: Sequence[str], folder: Path, path: Path, request: bytes
+) -> contextlib.AbstractContextManager[Row]:
     port = free_port()
     file = folder / f"server_{port}.py"
-    file.write_text(textwrap.dedent(text))
-    return process([sys.executable, str(file), str(path), str(port), path.stem], port, request)
+    file.write_text(text)
+    return process([*python, str(file), str(path), str(port), path.stem], port, request)
 
 
-def litserve(path: Path, folder: Path) -> contextlib.AbstractContextManager[Row]:
-    body = b"".join(array.tobytes() for array in one_image(path).values())
-    return script(LITSERVE, folder, path, post("/predict", body, "Content-Type: application/octet-stream"))
-
-
-def triton(path: Path, folder: Path) -> contextlib.AbstractContextManager[Row]:
-    return script(TRITON, folder, path, binary_infer(path))
-
-
-def rows(path: Path, folder: Path, stack: contextlib.ExitStack) -> dict[str, Row]:
-    """Every server that can be started here, started."""
+def rows(path: Path, folder: Path, stack: contextlib.ExitStack, others: dict[str, str | None]) -> dict[str, Row]:
+    """Every server, started."""
     started = {RAW: raw(path), "ganforge serve": stack.enter_context(ours(path, "--no-log"))}
     started["ganforge serve, with its log"] = stack.enter_context(ours(path))
-    for name, module, start in (("LitServe", "litserve", litserve), ("Triton", "pytriton", triton)):
-        if find_spec(module) is None:
-            print(f"{name} is not installed, and left out", file=sys.stderr)
-            continue
-        try:
-            started[name] = stack.enter_context(start(path, folder))
-        except RuntimeError as error:
-            print(f"{name} is left out: {error}", file=sys.stderr)
+    for name, start in (("LitServe", litserve), ("Triton", triton)):
+        if python := others[name]:
+            started[name] = stack.enter_context(start(path, folder, python))
     return started
 
 
 def report(results: dict[str, dict[int, list[Measured]]], clients: Sequence[int]) -> None:
-    print(f"| server | {' | '.join(f'{n} clients: of onnxruntime (range), p50, p99 ms' for n in clients)} |")
+    print(f"| server | {' | '.join(f'{n} clients: of onnxruntime (range), p50, p99, CPU ms' for n in clients)} |")
     print("|---|" + "---|" * len(clients))
     for name, by_clients in results.items():
         cells = [cell(runs, results[RAW][n]) for n, runs in by_clients.items()]
@@ -306,10 +320,10 @@ def report(results: dict[str, dict[int, list[Measured]]], clients: Sequence[int]
 
 def cell(runs: Sequence[Measured], base: Sequence[Measured]) -> str:
     ratios = [one.rate / other.rate for one, other in zip(runs, base, strict=True)]
-    p50, p99 = (statistics.median(getattr(one, key) for one in runs) for key in ("p50", "p99"))
+    p50, p99, cpu = (statistics.median(getattr(one, key) for one in runs) for key in ("p50", "p99", "cpu"))
     failed = sum(one.failed for one in runs)
     spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
-    return f"{spread}, {p50:.1f}, {p99:.1f}{f', {failed} refused' if failed else ''}"
+    return f"{spread}, {p50:.1f}, {p99:.1f}, {cpu:.2f}{f', {failed} refused' if failed else ''}"
 
 
 def main() -> None:
@@ -318,12 +332,15 @@ def main() -> None:
     parser.add_argument("--clients", default="1,8,32,256")
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--litserve", metavar="PYTHON", help="an interpreter that has litserve")
+    parser.add_argument("--triton", metavar="PYTHON", help="an interpreter that has nvidia-pytriton")
     arguments = parser.parse_args()
     clients = [int(n) for n in arguments.clients.split(",")]
     folder = Path(tempfile.mkdtemp())
     try:
         with contextlib.ExitStack() as stack:
-            started = rows(arguments.model.resolve(), folder, stack)
+            others = {"LitServe": arguments.litserve, "Triton": arguments.triton}
+            started = rows(arguments.model.resolve(), folder, stack, others)
             results = {name: {n: list[Measured]() for n in clients} for name in started}
             for _ in range(arguments.repeats):
                 for n in clients:

@@ -29,6 +29,7 @@ def test_core_knows_no_gan_by_name(registry: Registry) -> None:
 PAGES = [
     "README.md",
     "docs/compare.md",
+    "docs/deploy.md",
     "docs/diagnosis.md",
     "docs/evaluation.md",
     "docs/export.md",

@@ -14,12 +14,15 @@ from export_toys import toy_run
 from PIL import Image
 from served import app_of, ask, gated, one, toy_model
 
+from ganforge.core import GanforgeError
+from ganforge.core.card import Input
 from ganforge.core.pictures import grid
 from ganforge.export import export
 from ganforge.serve import Model, load
 from ganforge.serve.app import Access, App
 from ganforge.serve.drawing import Drawing, between, directions, feed
 from ganforge.serve.limits import Limits
+from ganforge.serve.tensors import parse
 
 Z = {"inputs": [{"name": "z", "shape": [1, 6], "datatype": "FP32", "data": [0.0] * 6}]}
 
@@ -134,6 +137,23 @@ def test_no_such_model(app: App) -> None:
     assert (reply.status, reply.sentence) == (404, "unknown model 'tyo'; did you mean 'toy'?")
     reply = one(app, "/images?model=toy&version=2")
     assert (reply.status, reply.sentence) == (404, "model 'toy' has no version '2'; there is 1")
+
+
+def test_inputs_of_a_role_that_has_a_range_and_a_default(folder: Path) -> None:
+    """As a generator with a truncation of its own declares it."""
+    card = model(folder, "toy").card
+    psi = Input(name="psi", role="truncation", dtype="float32", width=1, low=0, high=1, default=0.7)
+    card = card.model_copy(update={"inputs": (*card.inputs, psi)})
+    np.testing.assert_allclose(feed(Drawing(n=2), card)["psi"], [[0.7]] * 2)
+    np.testing.assert_allclose(feed(Drawing(n=2, truncation=0.25), card)["psi"], [[0.25]] * 2)
+    np.testing.assert_array_equal(feed(Drawing(n=2, truncation=0.25), card)["z"], feed(Drawing(n=2), card)["z"])
+    with pytest.raises(GanforgeError, match=r"^truncation goes from 0 to 1 for this model, not 2$"):
+        feed(Drawing(n=1, truncation=2), card)
+    asked = parse(json.dumps(Z).encode(), "", card)
+    np.testing.assert_allclose(asked.feed["psi"], [[0.7]])
+    above = {"name": "psi", "shape": [1, 1], "datatype": "FP32", "data": [1.5]}
+    with pytest.raises(GanforgeError, match=r"^input 'psi' goes from 0 to 1$"):
+        parse(json.dumps({"inputs": [*Z["inputs"], above]}).encode(), "", card)
 
 
 # Limits.

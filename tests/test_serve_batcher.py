@@ -13,6 +13,7 @@ import pytest
 from ganforge.core import GanforgeError
 from ganforge.serve.batcher import Batcher, Feed
 from ganforge.serve.errors import Busy, Refused
+from ganforge.serve.pace import best_batch
 
 
 class Network:
@@ -76,6 +77,18 @@ def test_a_batch_is_as_large_as_allowed_and_in_order_of_arrival() -> None:
         outputs = await asyncio.gather(*asked)
         assert [len(output) for output in outputs] == [1, 2, 3, 1, 4]
         assert network.seen == [1, 2, 4, 4]
+
+    play(scene)
+
+
+def test_requests_share_a_batch_up_to_its_usual_size_and_a_larger_one_has_its_own() -> None:
+    async def scene() -> None:
+        network = Network()
+        batcher = Batcher(network.run, max_batch=8, usual_batch=2, max_queue=100)
+        asked = [asyncio.create_task(batcher.run(rows(*[n] * n))) for n in (1, 1, 1, 5, 1)]
+        network.go(4)
+        await asyncio.gather(*asked)
+        assert network.seen == [1, 2, 5, 1]
 
     play(scene)
 
@@ -202,3 +215,24 @@ def test_a_batcher_that_is_dropped_still_answers() -> None:
         assert [float(one[0, 0]) for one in await asyncio.gather(*asked)] == [0, 2, 4]
 
     play(scene)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "best"),
+    [
+        (lambda n: 0.01, 32),  # a GPU: a batch costs what one sample costs
+        (lambda n: 0.01 * n, 1),  # nothing is gained
+        (lambda n: 0.01 * n + (0.01 if n > 4 else 0.0) * n, 1),  # a batch that leaves the cache
+        (lambda n: 0.01 + 0.01 * n, 8),  # 11.2 ms for each of 8, and 10.3 for each of 32 is hardly better
+        (lambda n: 0.3 * n, 1),  # there was no time to try more
+    ],
+)
+def test_the_best_batch_is_measured(seconds: Callable[[int], float], best: int) -> None:
+    now = 0.0
+
+    def run(feed: Feed) -> np.ndarray:
+        nonlocal now
+        now += seconds(len(feed["x"]))
+        return feed["x"]
+
+    assert best_batch(run, lambda n: rows(*range(n)), 32, clock=lambda: now) == best

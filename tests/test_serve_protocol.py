@@ -106,6 +106,12 @@ def test_inference_gives_the_network_s_own_numbers(triton: Any, toy: Model, labe
     assert given.get_response()["model_version"] == "12"
 
 
+def test_latents_further_out_than_samples_lie(triton: Any, toy: Model) -> None:
+    z = np.full((1, 6), 9, np.float32)
+    given = triton.infer("toy", [tensor("z", z)]).as_numpy("images")
+    np.testing.assert_array_equal(given, toy.generate(z))
+
+
 def test_half_binary_half_json(triton: Any, labelled: Model) -> None:
     z, labels = labelled.card.latent.sample(3, 2), np.array([0, 2])
     both = [tensor("z", z, binary=False), tensor("label", labels[:, None])]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +41,12 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def production(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of programs of a fresh environment with `ganforge[cpu]` in it."""
+    """The folder of programs of a fresh environment with `ganforge[cpu,serve]` in it."""
     folder = tmp_path_factory.mktemp("production")
     run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
     programs = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
     quiet = ("--quiet", "--disable-pip-version-check")
-    run(programs / "python", "-m", "pip", "install", *quiet, f"{REPOSITORY}[cpu]", cwd=folder)
+    run(programs / "python", "-m", "pip", "install", *quiet, f"{REPOSITORY}[cpu,serve]", cwd=folder)
     return programs
 
 
@@ -73,3 +75,17 @@ def test_the_command_line_samples_without_torch(production: Path, model: Path, t
     expected = grid(load(model, device="cpu").sample(4, seed=1))
     assert picture.shape == expected.shape
     assert np.abs(picture - expected).max() <= 1
+
+
+def test_it_serves_without_torch(production: Path, model: Path, tmp_path: Path) -> None:
+    command = [production / "ganforge", "serve", model, "--port", "0"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        address = next(line.split()[1] for line in process.stdout if line.startswith("open "))
+        with urllib.request.urlopen(f"{address}images?n=4&seed=1") as answer:
+            picture = np.asarray(Image.open(io.BytesIO(answer.read()))).astype(int)
+        with urllib.request.urlopen(address) as answer:
+            assert b"<title>ganforge</title>" in answer.read()
+        process.terminate()
+        assert process.wait(60) == 0
+    assert np.abs(picture - grid(load(model, device="cpu").sample(4, seed=1))).max() <= 1

@@ -37,16 +37,25 @@ class Batcher:
     """One model's queue. The network runs in a thread of its own; all else happens in the event loop's."""
 
     def __init__(
-        self, run: Callable[[Feed], np.ndarray], *, max_batch: int, max_queue: int, stats: ModelStats | None = None
+        self,
+        run: Callable[[Feed], np.ndarray],
+        *,
+        max_batch: int,
+        max_queue: int,
+        usual_batch: int | None = None,
+        stats: ModelStats | None = None,
     ) -> None:
         """Batch calls of `run`, which takes inputs [n, …] by name and gives an output [n, …]; it may block.
 
         Args:
-            max_batch: samples in a batch.
-            max_queue: samples that may wait for one.
+            max_batch: samples that one request may ask for.
+            max_queue: samples that may wait.
+            usual_batch: samples up to which requests share a batch, by default `max_batch`; one that asks for more
+                has a batch to itself.
         """
         self._run = run
         self._max_batch, self._max_queue = max_batch, max_queue
+        self.usual_batch = usual_batch or max_batch
         self._waiting: deque[Job] = deque()
         self._running = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ganforge-run")
@@ -126,15 +135,16 @@ class Batcher:
         """The next batch, in the order of arrival."""
         jobs: list[Job] = []
         size, now = 0, time.perf_counter()
-        while self._waiting and size + self._waiting[0].n <= self._max_batch:
-            if jobs and (self._waiting[0].alone or jobs[0].alone):
-                break
+        while self._waiting and (not jobs or self._fits(self._waiting[0], jobs[0], size)):
             job = self._waiting.popleft()
             self._left(job)
             self.stats.waited(now - job.arrived)
             jobs.append(job)
             size += job.n
         return jobs
+
+    def _fits(self, job: Job, first: Job, size: int) -> bool:
+        return size + job.n <= self.usual_batch and not (job.alone or first.alone)
 
     def _timed(self, feed: Feed) -> tuple[np.ndarray, float]:
         start = time.perf_counter()

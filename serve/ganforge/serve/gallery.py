@@ -69,7 +69,7 @@ class Gallery:
 
     async def _drawn(self, drawing: Drawing, served: Served, deadline: float) -> bytes:
         feed = await self._elsewhere(functools.partial(draw.feed, drawing, served.card))
-        most = self._limits.max_batch
+        most = served.batcher.usual_batch
         pieces = [
             await served.batcher.run({name: rows[at : at + most] for name, rows in feed.items()}, deadline)
             for at in range(0, drawing.n, most)

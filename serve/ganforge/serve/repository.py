@@ -7,6 +7,7 @@ models, never files: no path is ever made from what a client sends.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ganforge.serve.errors import Refused
 from ganforge.serve.limits import Limits
 from ganforge.serve.measures import ModelStats
 from ganforge.serve.model import Model, load
+from ganforge.serve.pace import best_batch
 
 LOG = logging.getLogger("ganforge.serve")
 Files = dict[str, dict[str, Path]]
@@ -159,7 +161,9 @@ class Repository:
         model = load(path, device=self._device, threads=self._threads, spin=False)
         check(model, path, self._limits)
         stats = self._stats.setdefault((name, version), ModelStats())
-        batcher = Batcher(model.run, max_batch=self._limits.max_batch, max_queue=self._limits.max_queue, stats=stats)
+        usual = best_batch(model.run, functools.partial(_probe, model.card), self._limits.max_batch)
+        most, queue = self._limits.max_batch, self._limits.max_queue
+        batcher = Batcher(model.run, max_batch=most, usual_batch=usual, max_queue=queue, stats=stats)
         return Served(name, version, model.card, model.device, batcher)
 
     def _forget(self, name: str) -> None:

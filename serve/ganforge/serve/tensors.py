@@ -16,6 +16,7 @@ from ganforge.serve.http import parse_object
 DATATYPES = {"float32": "FP32", "int64": "INT64", "uint8": "UINT8"}
 """What the protocol calls numpy's types."""
 
+LATENTS = ("z", "codes", "noise")
 MAX_JSON_VALUES = 2**20
 """Numbers an answer may spell out: writing more would keep every other client waiting for seconds."""
 
@@ -148,14 +149,19 @@ def _from_list(data: object, n: int, one: Input) -> np.ndarray:
 
 def _check(array: np.ndarray, one: Input, card: Card) -> None:
     """A class that does not exist would silently be another one in the graph: -1 is the last."""
-    low, high = one.low, one.high
-    if one.role == "label":
-        low, high = 0, len(card.data.classes) - 1
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise Refused(400, f"input '{one.name}' holds what is no number")
+    low, high = _range(one, card)
     if (low is not None and (array < low).any()) or (high is not None and (array > high).any()):
         ends = f"from {low:g}" if high is None else f"up to {high:g}" if low is None else f"from {low:g} to {high:g}"
         raise Refused(400, f"input '{one.name}' goes {ends}")
+
+
+def _range(one: Input, card: Card) -> tuple[float | None, float | None]:
+    """Where an input must lie. What a card says of latents is where samples lie; a network may be asked further out."""
+    if one.role == "label":
+        return 0, len(card.data.classes) - 1
+    return (None, None) if one.role in LATENTS else (one.low, one.high)
 
 
 def _usual(one: Input, n: int) -> np.ndarray:
