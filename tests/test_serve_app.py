@@ -102,7 +102,7 @@ def test_directions_of_the_card_move_the_latent(folder: Path) -> None:
     toy = model(folder, "toy").card
     card = toy.model_copy(update={"directions": ((1.0, 0, 0, 0, 0, 0), (0, 0.6, 0.8, 0, 0, 0))})
     assert directions(card).shape == (2, 6)
-    assert directions(toy).shape == (0, 6)
+    assert directions(toy.model_copy(update={"directions": ()})).shape == (0, 6)
     moved = feed(Drawing(n=2, seed=1, shifts={0: 1.5, 1: -2.0}), card)["z"] - feed(Drawing(n=2, seed=1), card)["z"]
     np.testing.assert_allclose(moved, [[1.5, -1.2, -1.6, 0, 0, 0]] * 2, atol=1e-6)
 
@@ -120,7 +120,7 @@ def test_directions_of_the_card_move_the_latent(folder: Path) -> None:
         ("model=labelled&label=-1", "unknown class '-1'; there is cat, dog, owl"),
         ("label=cat", "this model was trained without labels; leave the label out"),
         ("format=gif", "unknown format 'gif'; there is jpeg, png, webp"),
-        ("shift=0:1", "this model has 0 directions, counted from 0; there is no 0"),
+        ("shift=9:1", "this model has 6 directions, counted from 0; there is no 9"),
         ("shift=0", "shift takes DIRECTION:DISTANCE, distances up to 10, not '0'"),
         ("shift=0:inf", "shift takes DIRECTION:DISTANCE, distances up to 10, not '0:inf'"),
         ("seed=1&seed=2", "a parameter is given twice"),
@@ -346,7 +346,7 @@ def test_the_description_has_every_call(app: App) -> None:
 
 def test_what_the_page_is_told(app: App) -> None:
     toy, labelled, points = one(app, "/models").json()
-    assert (toy["name"], toy["classes"], toy["directions"], toy["interpolates"]) == ("toy", [], 0, True)
+    assert (toy["name"], toy["classes"], toy["directions"], toy["interpolates"]) == ("toy", [], 6, True)
     assert labelled["classes"] == ["cat", "dog", "owl"]
     assert points["kind"] == "points"
 
