@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from rich.text import Text
 
 from ganforge.core.config import images_per_round
 from ganforge.core.observers import Record, RunInfo, RunObserver
-from ganforge.plugins.observers.run_files import read_verdict
+from ganforge.plugins.observers.run_files import read_best, read_verdict
 
 if TYPE_CHECKING:
     from ganforge.core.run import Run
@@ -132,11 +131,8 @@ def duration(seconds: float) -> str:
 
 def _best(directory: Path) -> str:
     """What the best checkpoint scored, if one was kept."""
-    try:
-        score = json.loads((directory / "best" / "score.json").read_text(encoding="utf-8"))
-        return f"{score['figure']} {score['value']:.4g} after round {score['round']:,}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+    score = read_best(directory)
+    return f"{score['figure']} {score['value']:.4g} after round {score['round']:,}" if score else ""
 
 
 def print_results(run: Run) -> None:

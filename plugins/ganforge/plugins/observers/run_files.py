@@ -58,6 +58,15 @@ def read_verdict(directory: Path) -> str:
         return ""
 
 
+def read_best(directory: Path) -> dict[str, Any] | None:
+    """The `figure`, its `value` and the `round` of the best checkpoint, if one is kept."""
+    try:
+        score = json.loads((directory / "best" / "score.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return score if isinstance(score, dict) and {"figure", "value", "round"} <= score.keys() else None
+
+
 def snapshots(directory: Path, until: int) -> list[Snapshot]:
     """The run's sample pictures up to round `until`, oldest first.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -12,7 +10,7 @@ from ganforge.core.config import Config
 from ganforge.plugins.observers.alarms import AlarmOptions
 from ganforge.plugins.observers.alarms.limits import WARM_UP
 from ganforge.plugins.observers.alarms.rules import Alarm, judge, values
-from ganforge.plugins.observers.run_files import read_lines, read_records
+from ganforge.plugins.observers.run_files import read_best, read_lines, read_records
 
 Verdict = Literal["healthy", "suspicious", "failed"]
 EXIT_CODES: dict[Verdict, int] = {"healthy": 0, "suspicious": 3, "failed": 4}
@@ -43,7 +41,7 @@ def diagnose(directory: Path, config: Config, reading: Reading) -> Diagnosis:
     # Of an older version's options those that are still there.
     chosen = {key: v for key, v in config.observers.get("alarms", {}).items() if key in AlarmOptions.model_fields}
     options = AlarmOptions.model_validate(chosen)
-    found = judge(records, reading, config, options.patience, best_score(directory))
+    found = judge(records, reading, config, options.patience, read_best(directory))
     alarms = [alarm for alarm in found if alarm.kind not in options.ignore]
     going_on = {(alarm.kind, alarm.about) for alarm in alarms}
     told = {(line.get("kind"), line.get("about")) for line in read_lines(directory / "alarms.jsonl")}
@@ -53,12 +51,3 @@ def diagnose(directory: Path, config: Config, reading: Reading) -> Diagnosis:
     return Diagnosis(
         verdict, int(records[-1]["round"]), alarms, len(told - going_on), early=len(judged) < options.patience
     )
-
-
-def best_score(directory: Path) -> Mapping[str, float | str] | None:
-    """What the best checkpoint scored, if one is kept."""
-    try:
-        score: dict[str, float | str] = json.loads((directory / "best" / "score.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return score if isinstance(score, dict) and {"figure", "value", "round"} <= score.keys() else None

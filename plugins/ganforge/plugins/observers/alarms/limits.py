@@ -6,8 +6,8 @@ The limits were chosen on half of the trainings of `benchmarks/diagnosis.py` and
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from ganforge.core.config import Config, PlayerConfig
 
@@ -72,6 +72,11 @@ def _both_slower(config: Config, about: str) -> list[str]:
     return [*slower(config, "discriminator"), *slower(config, "generator")]
 
 
+def _and_failed(limit: Limit, level: float, means: str, **others: Any) -> tuple[Limit, Limit]:
+    """A suspicious limit, and the one further out at which a training has failed."""
+    return limit, replace(limit, severity="failed", level=level, means=means, **others)
+
+
 LIMITS = (
     Limit(
         kind="large-gradient",
@@ -96,93 +101,67 @@ LIMITS = (
         causes=ALIKE,
         settings=_more_variety,
     ),
-    Limit(
-        kind="little-variety",
-        figure="variety/distance",
-        side="below",
-        level=0.7,
-        severity="suspicious",
-        what="the distance between two samples, over that between two real ones,",
-        means="They vary less than the data.",
-        causes=ALIKE,
-        settings=_more_variety,
+    *_and_failed(
+        Limit(
+            kind="little-variety",
+            figure="variety/distance",
+            side="below",
+            level=0.7,
+            severity="suspicious",
+            what="the distance between two samples, over that between two real ones,",
+            means="They vary less than the data.",
+            causes=ALIKE,
+            settings=_more_variety,
+        ),
+        0.4,
+        "They are nearly all alike.",
     ),
-    Limit(
-        kind="little-variety",
-        figure="variety/distance",
-        side="below",
-        level=0.4,
-        severity="failed",
-        what="the distance between two samples, over that between two real ones,",
-        means="They are nearly all alike.",
-        causes=ALIKE,
-        settings=_more_variety,
+    *_and_failed(
+        Limit(
+            kind="classes-alike",
+            figure="variety/within_class",
+            side="below",
+            level=0.6,
+            severity="suspicious",
+            what="the distance between two samples of one class, over that between two such real ones,",
+            means="Classes vary less than the data's.",
+            causes=LABELS,
+            settings=_more_variety,
+        ),
+        0.3,
+        "A class is nearly always the same picture.",
     ),
-    Limit(
-        kind="classes-alike",
-        figure="variety/within_class",
-        side="below",
-        level=0.6,
-        severity="suspicious",
-        what="the distance between two samples of one class, over that between two such real ones,",
-        means="Classes vary less than the data's.",
-        causes=LABELS,
-        settings=_more_variety,
-    ),
-    Limit(
-        kind="classes-alike",
-        figure="variety/within_class",
-        side="below",
-        level=0.3,
-        severity="failed",
-        what="the distance between two samples of one class, over that between two such real ones,",
-        means="A class is nearly always the same picture.",
-        causes=LABELS,
-        settings=_more_variety,
-    ),
-    Limit(
-        kind="data-not-covered",
-        figure="variety/coverage",
-        side="below",
-        level=0.45,
-        severity="suspicious",
-        what="the share of real samples with a generated one near them",
-        means="Part of the data has none: kinds are missing, or samples are unlike it still.",
-        causes=f"too few rounds so far; otherwise {ALIKE}",
-        settings=_more_variety,
-    ),
-    Limit(
-        kind="data-not-covered",
-        figure="variety/coverage",
-        side="below",
-        level=0.3,
-        severity="failed",
-        what="the share of real samples with a generated one near them",
-        means="The samples are not like the data, or like little of it.",
+    *_and_failed(
+        Limit(
+            kind="data-not-covered",
+            figure="variety/coverage",
+            side="below",
+            level=0.45,
+            severity="suspicious",
+            what="the share of real samples with a generated one near them",
+            means="Part of the data has none: kinds are missing, or samples are unlike it still.",
+            causes=f"too few rounds so far; otherwise {ALIKE}",
+            settings=_more_variety,
+        ),
+        0.3,
+        "The samples are not like the data, or like little of it.",
         causes=f"too few rounds so far; otherwise {BEYOND}",
         settings=_both_slower,
     ),
-    Limit(
-        kind="few-pictures",
-        figure="support",
-        side="below",
-        level=500,
-        severity="suspicious",
-        what="the number of different pictures, by the birthday paradox,",
-        means="The generator repeats itself.",
-        causes=ALIKE,
-        settings=_more_variety,
-    ),
-    Limit(
-        kind="few-pictures",
-        figure="support",
-        side="below",
-        level=50,
-        severity="failed",
-        what="the number of different pictures, by the birthday paradox,",
-        means="The generator makes hardly more than these.",
-        causes=ALIKE,
-        settings=_more_variety,
+    *_and_failed(
+        Limit(
+            kind="few-pictures",
+            figure="support",
+            side="below",
+            level=500,
+            severity="suspicious",
+            what="the number of different pictures, by the birthday paradox,",
+            means="The generator repeats itself.",
+            causes=ALIKE,
+            settings=_more_variety,
+        ),
+        50,
+        "The generator makes hardly more than these.",
     ),
     Limit(
         kind="dead-output",

@@ -12,9 +12,9 @@ from typing import Any
 from ganforge.core import GanforgeError, Record, RunInfo, RunObserver
 from ganforge.core.files import write_text
 from ganforge.plugins.observers.alarms import AlarmOptions
-from ganforge.plugins.observers.alarms.diagnosis import best_score, diagnose
+from ganforge.plugins.observers.alarms.diagnosis import diagnose
 from ganforge.plugins.observers.alarms.rules import Alarm, judge
-from ganforge.plugins.observers.run_files import read_lines, read_records
+from ganforge.plugins.observers.run_files import read_best, read_lines, read_records
 
 log = logging.getLogger("ganforge")
 
@@ -81,7 +81,7 @@ class Alarms(RunObserver):
 
     def _news(self, record: Record) -> list[Alarm]:
         self.records.append(record)
-        best, patience = best_score(self.info.directory), self.options.patience
+        best, patience = read_best(self.info.directory), self.options.patience
         found = judge(self.records, self.info.reading, self.info.config, patience, best)
         return self.episodes.news([alarm for alarm in found if alarm.kind not in self.options.ignore])
 

@@ -94,7 +94,7 @@ def _beyond_limits(records: Sequence[Record], config: Config, patience: int) -> 
     """A figure beyond two limits is told once, by the worse."""
     told: set[tuple[str, str]] = set()
     for limit in sorted(LIMITS, key=lambda limit: limit.severity):  # failed before suspicious
-        for figure in _figures(records[-1], records, limit):
+        for figure in _figures(records, limit):
             about = figure.removeprefix(limit.figure) or figure
             recent = [value for value in values(records, figure) if value[0] > limit.warm_up][-patience:]
             crossed = len(recent) == patience and all(limit.crossed(value) for _, value in recent)
@@ -111,7 +111,7 @@ def _beyond_limits(records: Sequence[Record], config: Config, patience: int) -> 
                 )
 
 
-def _figures(last: Record, records: Sequence[Record], limit: Limit) -> list[str]:
+def _figures(records: Sequence[Record], limit: Limit) -> list[str]:
     """The figures a limit is for: one, or all those below a name that ends in a slash."""
     if not limit.figure.endswith("/"):
         return [limit.figure]

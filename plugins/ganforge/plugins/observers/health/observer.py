@@ -14,6 +14,7 @@ from ganforge.core.config import images_per_round
 from ganforge.core.draw import Draw, Stream, hash64
 from ganforge.core.game import AdversarialGame, Batch, Clock, Game, Step
 from ganforge.plugins.observers.health import HealthOptions, figures
+from ganforge.plugins.observers.pace import due
 
 log = logging.getLogger("ganforge")
 
@@ -39,8 +40,8 @@ class Health(RunObserver):
             log.warning("no held-out data, so nothing shows whether the discriminator overfits: %s", error)
 
     def measure(self, game: Game, round_: int) -> Mapping[str, float]:
-        every, before, self.seen = self.options.every, self.seen, round_
-        if round_ // every == before // every and round_ < self.info.config.steps:
+        before, self.seen = self.seen, round_
+        if not due(round_, before, self.options.every, self.info.config.steps):
             return {}
         if not isinstance(game, AdversarialGame) or distributed.world() > 1:
             return {}

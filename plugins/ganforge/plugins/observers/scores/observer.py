@@ -15,6 +15,8 @@ from ganforge.core.evaluation import Asked, Reference, Side
 from ganforge.core.files import write_text
 from ganforge.core.game import Game
 from ganforge.core.scoring import default_extractor, plain_name, usual_metrics
+from ganforge.plugins.observers.pace import due
+from ganforge.plugins.observers.run_files import read_best
 from ganforge.plugins.observers.scores import ScoresOptions
 
 log = logging.getLogger("ganforge")
@@ -52,8 +54,8 @@ class Scores(RunObserver):
         self.best = self._known()
 
     def measure(self, game: Game, round_: int) -> Mapping[str, float]:
-        every, before, self.seen = self.options.every, self.seen, round_
-        if round_ // every == before // every and round_ < self.info.config.steps:
+        before, self.seen = self.seen, round_
+        if not due(round_, before, self.options.every, self.info.config.steps):
             return {}
         try:
             (found,) = self.judge.score([self.side])
@@ -84,8 +86,5 @@ class Scores(RunObserver):
 
     def _known(self) -> float | None:
         """The best score up to where the run goes on from. A later one is forgotten: it will come again."""
-        try:
-            score = json.loads((self.folder / "score.json").read_text(encoding="utf-8"))
-            return float(score["value"]) if score["round"] <= self.info.start else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        score = read_best(self.info.directory)
+        return float(score["value"]) if score and score["round"] <= self.info.start else None
