@@ -140,6 +140,21 @@ def _numbered(generator: Generator, seed: int, n: int, start: int) -> tuple[np.n
     return generator.make_of_seeds(picture_seeds(seed, n, start=start), labels, generator.truncation), labels
 
 
+def spherical(first: np.ndarray, second: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """White's interpolation (arXiv 1609.04468, appendix): at constant speed on the sphere between equally long vectors.
+
+    Float64 [n, dim], or [1, dim] for the ends of one path, and t [n, 1] to [n, dim]. In a line where
+    both lie on one, and no way around is the shortest.
+    """
+    norms = np.linalg.norm(first, axis=1, keepdims=True) * np.linalg.norm(second, axis=1, keepdims=True)
+    cosine = (first * second).sum(axis=1, keepdims=True) / np.where(norms, norms, 1)
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    sine = np.sin(angle)
+    straight = (norms == 0) | (sine < 1e-6)
+    weights = [np.where(straight, line, np.sin(line * angle) / np.where(straight, 1, sine)) for line in (1 - t, t)]
+    return weights[0] * first + weights[1] * second
+
+
 SWEPT, SWEPT_ROWS = 2.0, 8  # how far a sweep goes, and its rows where no categorical code gives them
 CODES = 1 << 20  # streams below hold z and its redraws; codes have their own, so adding one moves no z
 REDRAWS = 4096  # how often at most a number outside the threshold is drawn again, before it is clipped

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ganforge.core.card import Card
 from ganforge.core.errors import GanforgeError
-from ganforge.core.latents import picture_seeds
+from ganforge.core.latents import picture_seeds, spherical
 from ganforge.core.pictures import grid, scatter, to_pixels
 
 FORMATS = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
@@ -143,15 +143,5 @@ def between(start: np.ndarray, end: np.ndarray, n: int, card: Card) -> np.ndarra
     line = (1 - t) * start + t * end
     if card.latent.name != "uniform":
         z = slice(card.latent.dim)
-        line[:, z] = _arc(start[z], end[z], t)
+        line[:, z] = spherical(start[None, z].astype(np.float64), end[None, z].astype(np.float64), t)
     return line.astype(np.float32)
-
-
-def _arc(start: np.ndarray, end: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Shoemake, Animating Rotation with Quaternion Curves, 1985, in any number of dimensions."""
-    lengths = np.linalg.norm(start) * np.linalg.norm(end)
-    angle = np.arccos(np.clip(start @ end / lengths, -1, 1)) if lengths else 0.0
-    if np.sin(angle) < 1e-4:  # the same picture twice, or its opposite: there is no one arc
-        return (1 - t) * start + t * end
-    arc: np.ndarray = (np.sin((1 - t) * angle) * start + np.sin(t * angle) * end) / np.sin(angle)
-    return arc

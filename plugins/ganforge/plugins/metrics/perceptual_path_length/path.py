@@ -13,6 +13,7 @@ from torch import Tensor
 from ganforge.core import GanforgeError, Latent
 from ganforge.core.draw import hash64
 from ganforge.core.evaluation import Case, Judged
+from ganforge.core.latents import spherical
 
 PAIRS = 50  # of latents at once
 REJECTED = 1  # per cent, at each end
@@ -79,17 +80,3 @@ def between(latent: Latent, first: np.ndarray, second: np.ndarray, t: np.ndarray
         z = slice(0, latent.dim)
         way[:, z] = spherical(first[:, z], second[:, z], t)
     return way
-
-
-def spherical(first: np.ndarray, second: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """White's interpolation (arXiv 1609.04468, appendix): at constant speed on the sphere between equally long vectors.
-
-    Float64 [n, dim] and t [n, 1] to [n, dim]. In a line where both lie on one, and no way around is the shortest.
-    """
-    norms = np.linalg.norm(first, axis=1, keepdims=True) * np.linalg.norm(second, axis=1, keepdims=True)
-    cosine = (first * second).sum(axis=1, keepdims=True) / np.where(norms, norms, 1)
-    angle = np.arccos(np.clip(cosine, -1, 1))
-    sine = np.sin(angle)
-    straight = (norms == 0) | (sine < 1e-6)
-    weights = [np.where(straight, line, np.sin(line * angle) / np.where(straight, 1, sine)) for line in (1 - t, t)]
-    return weights[0] * first + weights[1] * second
