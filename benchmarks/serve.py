@@ -75,7 +75,7 @@ class Client(asyncio.Protocol):
         self._received += data
         if self._wanted is None and (end := self._received.find(b"\r\n\r\n")) >= 0:
             head = self._received[:end].lower()
-            length = head.partition(b"content-length:")[2].partition(b"\r")[0]
+            length = head.partition(b"\r\ncontent-length:")[2].partition(b"\r")[0]
             self._wanted = end + 4 + int(length)
         if self._wanted is not None and len(self._received) >= self._wanted:
             self._answered()
@@ -135,7 +135,7 @@ def cpu_seconds(group: int) -> float:
 def raw(path: Path) -> Row:
     """The session as the server has it, without the server."""
     model = load(path, device="cpu", spin=False)
-    feed = one_image(path)
+    feed = inputs(path)
 
     def run(clients: int, seconds: float) -> Measured:
         taken, end, before = [], time.perf_counter() + seconds, time.process_time()
@@ -147,18 +147,18 @@ def raw(path: Path) -> Row:
     return run
 
 
-def one_image(path: Path) -> dict[str, np.ndarray]:
-    """Inputs of one sample, by name."""
+def inputs(path: Path, n: int = 1) -> dict[str, np.ndarray]:
+    """Inputs of `n` samples, by name."""
     card = load(path, device="cpu").card
-    labels = np.zeros(1, np.int64) if card.labelled else None
-    return card.feed(card.latent.sample(1, 1), labels)
+    labels = np.zeros(n, np.int64) if card.labelled else None
+    return card.feed(card.latent.sample(1, n), labels)
 
 
-def binary_infer(path: Path) -> bytes:
-    """The request that stock clients send for one image."""
-    feed = one_image(path)
+def binary_infer(path: Path, n: int = 1) -> bytes:
+    """The request that stock clients send for `n` images."""
+    feed = inputs(path, n)
     types = {"float32": "FP32", "int64": "INT64"}
-    inputs = [
+    described = [
         {
             "name": name,
             "shape": list(array.shape),
@@ -167,7 +167,7 @@ def binary_infer(path: Path) -> bytes:
         }
         for name, array in feed.items()
     ]
-    head = json.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}}).encode()
+    head = json.dumps({"inputs": described, "parameters": {"binary_data_output": True}}).encode()
     body = head + b"".join(array.tobytes() for array in feed.values())
     return post(f"/v2/models/{path.stem}/infer", body, f"Inference-Header-Content-Length: {len(head)}")
 
@@ -278,7 +278,7 @@ with Triton(config=TritonConfig(http_port=int(sys.argv[2]), allow_grpc=False, al
 
 
 def litserve(path: Path, folder: Path, python: str) -> contextlib.AbstractContextManager[Row]:
-    body = json.dumps({name: array[0].tolist() for name, array in one_image(path).items()}).encode()
+    body = json.dumps({name: array[0].tolist() for name, array in inputs(path).items()}).encode()
     request = post("/predict", body, "Content-Type: application/json")
     return script(LITSERVE, [python], folder, path, request)
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -40,8 +41,10 @@ class Reply(NamedTuple):
         return error
 
 
-def app_of(*paths: Path, access: Access | None = None, **limits: Any) -> App:
-    return App(Repository(paths, Limits(**limits), device="cpu"), Limits(**limits), access or Access())
+def app_of(*paths: Path, access: Access | None = None, threads: int = 0, **limits: Any) -> App:
+    """An application. With one thread, one batch runs at a time."""
+    repository = Repository(paths, Limits(**limits), device="cpu", threads=threads)
+    return App(repository, Limits(**limits), access or Access())
 
 
 async def ask(
@@ -156,6 +159,12 @@ def serving(*arguments: object) -> Iterator[Server]:
         if process.poll() is None:
             process.kill()
             process.communicate()
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
 
 
 def _address(process: subprocess.Popen[str]) -> str:

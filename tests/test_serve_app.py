@@ -193,7 +193,7 @@ def test_overload_is_told_to_come_back_and_what_was_taken_is_answered(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gates = gated(monkeypatch)
-    app = app_of(folder / "toy.onnx", max_queue=5)
+    app = app_of(folder / "toy.onnx", threads=1, max_queue=5)
 
     async def scene() -> None:
         gates[0].hold()
@@ -212,7 +212,7 @@ def test_overload_is_told_to_come_back_and_what_was_taken_is_answered(
 
 def test_who_hangs_up_is_not_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gates = gated(monkeypatch)
-    app = app_of(folder / "toy.onnx")
+    app = app_of(folder / "toy.onnx", threads=1)
     (served,) = app.repository.loaded()
 
     async def scene() -> None:
@@ -235,7 +235,7 @@ def test_who_hangs_up_is_not_waited_for(folder: Path, monkeypatch: pytest.Monkey
 
 def test_a_model_loaded_again_drops_no_request(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gates = gated(monkeypatch)
-    app = app_of(folder / "toy.onnx")
+    app = app_of(folder / "toy.onnx", threads=1)
 
     async def scene() -> None:
         gates[0].hold()

@@ -1,11 +1,13 @@
-"""Requests in batches: what has queued while one batch ran is the next. No window is waited out.
+"""Requests in batches: what has queued while others ran is the next. No window is waited out.
 
 An idle model takes a request at once; a window of two milliseconds would make a lone client three times slower.
+On a processor two batches run at once: while one is joined or its threads wait for each other, the other computes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import time
 from collections import deque
@@ -34,7 +36,7 @@ class Job:
 
 
 class Batcher:
-    """One model's queue. The network runs in a thread of its own; all else happens in the event loop's."""
+    """One model's queue. The network runs in threads of its own; all else happens in the event loop's."""
 
     def __init__(
         self,
@@ -43,6 +45,7 @@ class Batcher:
         max_batch: int,
         max_queue: int,
         usual_batch: int | None = None,
+        at_once: int = 1,
         stats: ModelStats | None = None,
     ) -> None:
         """Batch calls of `run`, which takes inputs [n, …] by name and gives an output [n, …]; it may block.
@@ -52,13 +55,14 @@ class Batcher:
             max_queue: samples that may wait.
             usual_batch: samples up to which requests share a batch, by default `max_batch`; one that asks for more
                 has a batch to itself.
+            at_once: batches that run at the same time; `run` is called from as many threads.
         """
         self._run = run
         self._max_batch, self._max_queue = max_batch, max_queue
         self.usual_batch = usual_batch or max_batch
         self._waiting: deque[Job] = deque()
-        self._running = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ganforge-run")
+        self._free = at_once
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="ganforge-run")
         self.queued = 0
         """Samples that wait now."""
         self.stats = stats or ModelStats()
@@ -94,19 +98,22 @@ class Batcher:
         self.stats.last = time.time()
         return output
 
+    def check_room(self, n: int = 1) -> None:
+        """Raise Busy where `n` more samples may not wait: under overload most requests need not be read to know it."""
+        # What runs has left the queue, so a model with a free thread takes a request whatever the bound is.
+        if not self._free and self.queued + n > self._max_queue:
+            self.stats.refused += 1
+            raise Busy(f"{self.queued} samples are waiting, and {self._max_queue} may", self._patience())
+
     def _enqueue(self, feed: Feed) -> Job:
         n = len(next(iter(feed.values())))
         if n > self._max_batch:
             raise Refused(400, f"a request may ask for {self._max_batch} samples, not {n}")
-        # What runs has left the queue, so an idle model takes a request whatever the bound is.
-        if self._running and self.queued + n > self._max_queue:
-            self.stats.refused += 1
-            raise Busy(f"{self.queued} samples are waiting, and {self._max_queue} may", self._patience())
+        self.check_room(n)
         job = Job(feed, n, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         self.queued += n
-        if not self._running:
-            self._start()
+        self._start()
         return job
 
     def _leave(self, job: Job) -> None:
@@ -125,11 +132,11 @@ class Batcher:
         return max(1, math.ceil(self.queued * seconds))
 
     def _start(self) -> None:
-        jobs = self._take()
-        self._running = bool(jobs)
-        if jobs:
-            done = asyncio.get_running_loop().run_in_executor(self._thread, self._timed, _joined(jobs))
-            done.add_done_callback(lambda _: self._finish(jobs, done))
+        while self._free and self._waiting:
+            self._free -= 1
+            jobs = self._take()
+            done = asyncio.get_running_loop().run_in_executor(self._threads, self._timed, _joined(jobs))
+            done.add_done_callback(functools.partial(self._finish, jobs))
 
     def _take(self) -> list[Job]:
         """The next batch, in the order of arrival."""
@@ -152,6 +159,7 @@ class Batcher:
 
     def _finish(self, jobs: list[Job], done: asyncio.Future[tuple[np.ndarray, float]]) -> None:
         error = done.exception()
+        self._free += 1
         if error and len(jobs) > 1:
             self._again(jobs)
         self._start()  # first, so that the network works while answers are written

@@ -67,6 +67,7 @@ class Protocol:
         body = await request.body()
         # From here to the queue nothing waits: a model found is a model that has taken the request.
         served = self._served(names)
+        served.batcher.check_room()
         asked = parse(body, request.header("inference-header-content-length"), served.card)
         self._check_pixels(served, asked.n)
         deadline = request.deadline

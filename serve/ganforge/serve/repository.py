@@ -163,7 +163,8 @@ class Repository:
         stats = self._stats.setdefault((name, version), ModelStats())
         usual = best_batch(model.run, functools.partial(_probe, model.card), self._limits.max_batch)
         most, queue = self._limits.max_batch, self._limits.max_queue
-        batcher = Batcher(model.run, max_batch=most, usual_batch=usual, max_queue=queue, stats=stats)
+        at_once = 2 if model.device == "cpu" and self._threads != 1 else 1  # of a single thread, two would be two
+        batcher = Batcher(model.run, max_batch=most, usual_batch=usual, max_queue=queue, at_once=at_once, stats=stats)
         return Served(name, version, model.card, model.device, batcher)
 
     def _forget(self, name: str) -> None:

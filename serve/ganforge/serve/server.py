@@ -8,6 +8,7 @@ import functools
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import uvicorn
 
 STDERR = 2
+SWITCH = 0.0005
+"""Seconds after which a busy event loop lets a thread of the network go on; Python's own 5 ms starve it in overload."""
 BACKLOG = 1024
 """Connections that the system keeps for us between two rounds of the event loop."""
 
@@ -53,6 +56,7 @@ def serve(
         GanforgeError: a model that cannot be served, or an address that cannot be listened at.
     """
     limits = limits or Limits()
+    sys.setswitchinterval(SWITCH)
     repository = Repository(paths, limits, device=device, threads=threads)
     listener = listen(host, port)
     lines = Lines(STDERR) if log else None
