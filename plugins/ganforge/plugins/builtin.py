@@ -25,6 +25,7 @@ BUILTIN = {
     "projection-gan": "ganforge.plugins.papers.projection_gan",
     "infogan": "ganforge.plugins.papers.infogan",
     "sgan": "ganforge.plugins.papers.sgan",
+    "bigan": "ganforge.plugins.papers.bigan",
     "instance-noise": "ganforge.plugins.tricks.instance_noise",
     "zero-centred-penalty": "ganforge.plugins.tricks.zero_centred_penalty",
     "feature-matching": "ganforge.plugins.tricks.feature_matching",
