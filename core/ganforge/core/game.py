@@ -230,6 +230,10 @@ class Game(nn.Module):
             assert isinstance(effect, Effect)
             yield effect
 
+    def moving(self, clock: Clock) -> list[Player]:
+        """The players that move in a round, in their order: all, unless a paper trains in stages."""
+        return self.players
+
     def before_round(self, clock: Clock) -> None:
         for effect in self.each_effect():
             effect.before_round(self, clock)

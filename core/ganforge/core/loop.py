@@ -59,7 +59,7 @@ def play_round(game: Game, stream: Stream, clock: Clock, *, measure: bool = Fals
     """Every player moves as often as the schedule says; then the averages follow."""
     game.before_round(clock)
     moves: list[Move] = []
-    for player in game.players:
+    for player in game.moving(clock):
         for move in range(player.config.moves):
             player.optimizer.zero_grad(set_to_none=True)
             for piece in range(game.config.accumulate):
