@@ -1,8 +1,8 @@
 """f-AnoGAN (Schlegl, Seeböck, Waldstein, Langs and Schmidt-Erfurth 2019, Medical Image Analysis 54): anomalies.
 
-A WGAN-GP learns what is normal; then, with G and D frozen, an encoder learns to find each picture's latent. What
-G(E(x)) cannot show is anomalous (game.py: the loss of its izi_f training, which is the score A too). The command `anomalies`
-scores a folder of pictures.
+A WGAN-GP learns what is normal; then, with G and D frozen, an encoder learns to find each picture's latent (its
+izi_f training). What G(E(x)) cannot show is anomalous: the loss is the score A, too (game.py). The command
+`anomalies` scores a folder of pictures.
 
 Deviations: one run for both trainings, of which the first takes the share `adversarial` of the rounds (a later
 `--steps` moves that border); `dcgan`'s networks, where the authors' are residual.
