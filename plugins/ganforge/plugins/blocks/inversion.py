@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ganforge.core.data import Data, DataSpec
 from ganforge.core.game import AdversarialGame
+from ganforge.plugins.blocks.showing import first_images
 
 
 class Encoder(nn.Module):
@@ -66,13 +67,8 @@ class InvertingGame(AdversarialGame):
         pairs = columns // 4
         if self.data.kind == "points" or not pairs:
             return super().pictured(latents, labels, data)
-        x, y = self._first(data, pairs * columns)
-        rows = [x.unflatten(0, (pairs, columns)), self.reconstruct(x, y).float().unflatten(0, (pairs, columns))]
+        x, y = first_images(data, pairs * columns, self.device)
+        found = self.reconstruct(x, y if self.labelled else None).float()
+        rows = [x.unflatten(0, (pairs, columns)), found.unflatten(0, (pairs, columns))]
         beside = torch.stack(rows, dim=1).flatten(0, 2).cpu().numpy()
         return np.concatenate([self.sample(latents, labels)[: columns * (columns - 2 * pairs)], beside]), None
-
-    def _first(self, data: Data, n: int) -> tuple[Tensor, Tensor | None]:
-        """The first samples of a data set as networks see them, from its start again where it has fewer."""
-        pixels, labels = data.fetch(np.arange(n) % len(data))
-        x = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).float().div(127.5).sub(1)
-        return x, None if labels is None or not self.labelled else torch.from_numpy(labels).to(self.device)
