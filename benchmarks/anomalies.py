@@ -61,7 +61,7 @@ def ganforge_datasets() -> list[Dataset[Any]]:
 
 def request(arguments: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
     return {
-        "recipe": {"name": "f-anogan", "width": arguments.width, "encoder": {"optimizer": "rmsprop", "lr": QUICK}},
+        "recipe": {"name": "f-anogan", "width": arguments.width, "encoder": {"lr": QUICK}},
         "data": {
             "name": "left-out", "source": arguments.data, "without": name, "resolution": arguments.resolution
         },

@@ -101,7 +101,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
     lines = [
         "# Super-resolution",
         "",
-        f"Of {JUDGED:,} held-out pictures made small and enlarged again, as `python benchmarks/super_resolution.py` did",
+        f"Of {JUDGED:,} held-out pictures made small and enlarged again, by `python benchmarks/super_resolution.py`,",
         "after few rounds of small networks: PSNR in decibels and SSIM, high is better; the distance of",
         "EfficientNet-Lite0's features from the real picture's, low is better.",
         "",

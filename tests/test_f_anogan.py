@@ -90,6 +90,13 @@ def test_the_encoder_moves_alone_once_the_others_are_frozen(registry: Registry) 
     assert player(game, "generator").name == "generator"
 
 
+def test_one_option_of_the_encoders_leaves_the_others(registry: Registry) -> None:
+    game, _ = built(registry, "recipe.encoder.lr=1e-3")
+    mover = next(player for player in game.players if player.name == "encoder")
+    assert (mover.config.optimizer, mover.config.lr) == ("rmsprop", 1e-3)
+    assert isinstance(mover.optimizer, torch.optim.RMSprop)
+
+
 def test_it_is_of_images(registry: Registry) -> None:
     config = resolved(registry, "f-anogan", "ring", "architecture=mlp")
     with pytest.raises(GanforgeError, match="recipe 'f-anogan' finds anomalous images, not points"):

@@ -10,7 +10,7 @@ Deviations: one run for both trainings, of which the first takes the share `adve
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -26,13 +26,20 @@ if TYPE_CHECKING:
 PAPER = "Schlegl et al. 2019, f-AnoGAN: Fast unsupervised anomaly detection with generative adversarial networks"
 
 
+class EncoderConfig(PlayerConfig):
+    """The encoder's side of the game: the authors' RMSProp."""
+
+    optimizer: Literal["adam", "rmsprop", "sgd"] = "rmsprop"
+    lr: float = Field(5e-5, gt=0, description="learning rate")
+
+
 class FAnoganOptions(Options):
     """The encoder, and when its training begins."""
 
     kappa: float = Field(1.0, ge=0, description="κ: what the critic's features count beside pixels")
     adversarial: float = Field(0.67, gt=0, lt=1, description="share of the rounds in which G and D learn, and then not")
     width: int = Field(64, ge=1, le=1024, description="channels of the encoder's first maps")
-    encoder: PlayerConfig = Field(PlayerConfig(optimizer="rmsprop", lr=5e-5), description="how the encoder learns")
+    encoder: EncoderConfig = Field(EncoderConfig(), description="how the encoder learns")
 
 
 def build_game(config: Config, parts: Parts) -> Game:
