@@ -36,7 +36,7 @@ RESULTS = Path("docs/super_resolution.json")
 SMALL = ["architecture.width=16", "architecture.blocks=4", "architecture.critic_width=16", "architecture.dense=128"]
 RATES = ["generator.lr=5e-4", "discriminator.lr=5e-4"]  # for so few rounds; the paper has 1e-4
 METHODS = {"SRResNet": ["recipe.warmup=0.99", "recipe.content=0"], "SRGAN": []}
-JUDGED = 1000
+JUDGED = 500
 
 
 def train_command(arguments: argparse.Namespace, method: str, factor: int) -> list[str]:
@@ -92,16 +92,18 @@ def figures(arguments: argparse.Namespace, method: str, factor: int, command: li
     return {
         "command": shlex.join(command),
         "picture": picture.name,
+        "judged": len(real),
         "score": score(made, real, run),
         "bicubic": score(bicubic(small, factor), real, run),
     }
 
 
 def page(results: dict[str, dict[str, Any]]) -> str:
+    judged = max(result["judged"] for result in results.values())
     lines = [
         "# Super-resolution",
         "",
-        f"Of {JUDGED:,} held-out pictures made small and enlarged again, by `python benchmarks/super_resolution.py`,",
+        f"Of {judged:,} held-out pictures made small and enlarged again, by `python benchmarks/super_resolution.py`,",
         "after few rounds of small networks: PSNR in decibels and SSIM, high is better; the distance of",
         "EfficientNet-Lite0's features from the real picture's, low is better.",
         "",
