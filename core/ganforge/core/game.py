@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ganforge.core.config import UNCONDITIONED, Config, PlayerConfig
-from ganforge.core.data import DataSpec
+from ganforge.core.data import Data, DataSpec
 from ganforge.core.draw import Batch, Draw
 from ganforge.core.duel import Clock, Critique, Duel, Generated, Networks, Player, Role, Step
 from ganforge.core.latents import Generator
@@ -230,6 +230,10 @@ class Game(nn.Module):
             assert isinstance(effect, Effect)
             yield effect
 
+    def moving(self, clock: Clock) -> list[Player]:
+        """The players that move in a round, in their order: all, unless a paper trains in stages."""
+        return self.players
+
     def before_round(self, clock: Clock) -> None:
         for effect in self.each_effect():
             effect.before_round(self, clock)
@@ -276,6 +280,15 @@ class Game(nn.Module):
             y = None if labels is None else torch.from_numpy(labels[start : start + 64]).to(self.device)
             pieces.append(module(z, y).images.float().cpu().numpy())
         return np.ascontiguousarray(np.concatenate(pieces))
+
+    def pictured(
+        self, latents: np.ndarray, labels: np.ndarray | None, data: Data
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """What a sample picture shows: samples of the fixed latents, and the labels by which they are laid out.
+
+        A game with more to show puts it among them. `data` is the training split.
+        """
+        return self.sample(latents, labels), labels
 
     def precision(self) -> torch.autocast:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.config.machine.precision)

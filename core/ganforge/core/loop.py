@@ -59,7 +59,7 @@ def play_round(game: Game, stream: Stream, clock: Clock, *, measure: bool = Fals
     """Every player moves as often as the schedule says; then the averages follow."""
     game.before_round(clock)
     moves: list[Move] = []
-    for player in game.players:
+    for player in game.moving(clock):
         for move in range(player.config.moves):
             player.optimizer.zero_grad(set_to_none=True)
             for piece in range(game.config.accumulate):
@@ -112,6 +112,7 @@ class Recorder:
         self.observers = observers if distributed.rank() == 0 else ()
         self.writes = distributed.rank() == 0
         self.latents, self.labels = _fixed_inputs(game)
+        self.data = stream.data
         self.reference = (
             stream.data.fetch(np.arange(min(2000, len(stream.data))))[0] if game.data.kind == "points" else None
         )
@@ -166,8 +167,8 @@ class Recorder:
         if not self.writes:
             return
         picture = self.info.directory / "samples" / f"{done:06d}.png"
-        samples = self.game.sample(self.latents, self.labels)
-        save_samples(samples, picture, labels=self.labels, reference=self.reference)
+        samples, labels = self.game.pictured(self.latents, self.labels, self.data)
+        save_samples(samples, picture, labels=labels, reference=self.reference)
         for observer in self.observers:
             observer.snapshot_saved(done, picture)
 

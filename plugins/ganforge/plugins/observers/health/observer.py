@@ -75,7 +75,8 @@ class Health(RunObserver):
         seed = self.info.config.seed
         draw = Draw(seed, round_, "health", 0, self.n, game.device, self.training, 0)
         torch.manual_seed(hash64(draw.key("layers")))
-        step = Step(game, player, draw, Clock(round_, self.info.config.steps, round_ * images_per_round(game.config)))
+        clock = Clock(round_, self.info.config.steps, round_ * images_per_round(game.config))
+        step = game.make_step(player, draw, clock)
         for name, network in game.networks.items():
             buffers = {key: buffer.clone() for key, buffer in network.named_buffers()}
             step.weights[name] = {**dict(network.named_parameters()), **buffers}
