@@ -13,7 +13,20 @@ from typing import Annotated
 
 import typer
 
-from ganforge.cli import compare, datasets, doctor, evaluate, export, plugins, recipes, resume, sample, serve, train
+from ganforge.cli import (
+    compare,
+    datasets,
+    doctor,
+    evaluate,
+    export,
+    interpolate,
+    plugins,
+    recipes,
+    resume,
+    sample,
+    serve,
+    train,
+)
 from ganforge.cli.common import own_version, warn
 from ganforge.core.errors import GanforgeError, Interrupted
 from ganforge.core.registry import Registry, set_default_registry
@@ -65,6 +78,7 @@ def make_app() -> typer.Typer:
     app.command()(train.train)
     app.command()(resume.resume)
     app.command()(sample.sample)
+    app.command()(interpolate.interpolate)
     app.command()(export.export)
     app.command()(evaluate.evaluate)
     app.command()(compare.compare)

@@ -90,6 +90,19 @@ class Latent(BaseModel):
         swept[:, :, place] = np.linspace(-SWEPT, SWEPT, columns)
         return swept
 
+    def path(self, first: np.ndarray, last: np.ndarray, n: int, *, straight: bool | None = None) -> np.ndarray:
+        """`n` latents from one [width] to another, both included: float32 [n, width].
+
+        z goes on the arc between them, which stays as far from the origin as samples are; or, if `straight`, on the
+        line, as by default where the latent fills a cube. Codes go on the line.
+        """
+        t = np.linspace(0, 1, n)[:, None]
+        line = (1 - t) * first + t * last
+        if not (self.name == "uniform" if straight is None else straight):
+            z = slice(self.dim)
+            line[:, z] = spherical(first[None, z].astype(np.float64), last[None, z].astype(np.float64), t)
+        return line.astype(np.float32)
+
     def _codes(self, seeds: np.ndarray) -> list[np.ndarray]:
         kinds = self.categorical
         drawn = uniforms(seeds, len(kinds) + self.continuous, stream=CODES)
