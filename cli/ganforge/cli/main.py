@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from ganforge.cli import (
+    arithmetic,
     compare,
     datasets,
     doctor,
@@ -79,6 +80,7 @@ def make_app() -> typer.Typer:
     app.command()(resume.resume)
     app.command()(sample.sample)
     app.command()(interpolate.interpolate)
+    app.command()(arithmetic.arithmetic)
     app.command()(export.export)
     app.command()(evaluate.evaluate)
     app.command()(compare.compare)

@@ -62,8 +62,7 @@ class Latent(BaseModel):
         elif self.name == "sphere":
             if truncation is not None:
                 raise GanforgeError(NO_TAILS)
-            z = normals(seeds, self.dim)
-            z *= np.sqrt(self.dim / (z**2).sum(axis=1, keepdims=True))
+            z = self.projected(normals(seeds, self.dim))
         else:
             z = _bounded_normals(seeds, self.dim, bound)
         return np.concatenate([z, *self._codes(seeds)], axis=1).astype(np.float32)
@@ -89,6 +88,14 @@ class Latent(BaseModel):
             swept[:, :, self.dim : self.dim + rows] = np.eye(rows)[:, None]
         swept[:, :, place] = np.linspace(-SWEPT, SWEPT, columns)
         return swept
+
+    def projected(self, latents: np.ndarray) -> np.ndarray:
+        """Latents [n, ≥ dim] moved to where samples lie: z onto the sphere, if that is where; else as they are."""
+        if self.name != "sphere":
+            return latents
+        z = latents[:, : self.dim]
+        longer = np.sqrt(self.dim / np.maximum((z**2).sum(axis=1, keepdims=True), 1e-12))
+        return np.concatenate([z * longer, latents[:, self.dim :]], axis=1)
 
     def path(self, first: np.ndarray, last: np.ndarray, n: int, *, straight: bool | None = None) -> np.ndarray:
         """`n` latents from one [width] to another, both included: float32 [n, width].
