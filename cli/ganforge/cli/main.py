@@ -17,6 +17,7 @@ from ganforge.cli import (
     arithmetic,
     compare,
     datasets,
+    directions,
     doctor,
     evaluate,
     export,
@@ -81,6 +82,7 @@ def make_app() -> typer.Typer:
     app.command()(sample.sample)
     app.command()(interpolate.interpolate)
     app.command()(arithmetic.arithmetic)
+    app.command()(directions.directions)
     app.command()(export.export)
     app.command()(evaluate.evaluate)
     app.command()(compare.compare)
