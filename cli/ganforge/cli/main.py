@@ -22,6 +22,7 @@ from ganforge.cli import (
     evaluate,
     export,
     interpolate,
+    neighbours,
     plugins,
     recipes,
     resume,
@@ -83,6 +84,7 @@ def make_app() -> typer.Typer:
     app.command()(interpolate.interpolate)
     app.command()(arithmetic.arithmetic)
     app.command()(directions.directions)
+    app.command()(neighbours.neighbours)
     app.command()(export.export)
     app.command()(evaluate.evaluate)
     app.command()(compare.compare)
