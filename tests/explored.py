@@ -30,8 +30,5 @@ def cells(path: Path) -> np.ndarray:
     """The pictures of a grid of 8×8 ones, the first of those in a picture: int [rows, columns, 8, 8]."""
     sheet = np.asarray(Image.open(path)).astype(int)[2:, 2:]
     rows, columns = (sheet.shape[0] // CELL, sheet.shape[1] // CELL)
-    return (
-        sheet[: rows * CELL, : columns * CELL]
-        .reshape(rows, CELL, columns, CELL)
-        .transpose(0, 2, 1, 3)[:, :, :64:8, :64:8]
-    )
+    sheet = sheet[: rows * CELL, : columns * CELL].reshape(rows, CELL, columns, CELL)
+    return sheet.transpose(0, 2, 1, 3)[:, :, :64:8, :64:8]

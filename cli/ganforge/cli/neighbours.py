@@ -79,13 +79,15 @@ def neighbours(
     features = features or default_extractor(registry)
     if features is None:
         warn("warning: pixels only, since no extractor is installed: pip install 'ganforge[evaluate]'")
+    seer = None
+    if features not in (None, PIXELS_ONLY):
+        asked = Asked(metrics={}, extractor=features, device=str(resolve_device(device)))
+        seer = Seer(training, asked, registry)
     rows = np.random.default_rng(hash64(seed, "held out")).permutation(len(test))[:held_out]
     made = np.concatenate([subject.sample(at, min(BATCH, samples - at))[0] for at in range(0, samples, BATCH)])
     with watching(quiet=as_json) as watch:
         found = [in_pixels(made, test.fetch(rows)[0], training, k, watch)]
-        if features not in (None, PIXELS_ONLY):
-            asked = Asked(metrics={}, extractor=features, device=str(resolve_device(device)))
-            seer = Seer(training, asked, registry)
+        if seer is not None:
             found.append(in_features(made, rows, test, training, k, seer, BATCH, watch))
     order = found[-1].nearest.argsort().tolist()[:show]
     save_picture(beside([picture(made, training, one, order) for one in found]), out)
