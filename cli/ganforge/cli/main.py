@@ -22,6 +22,7 @@ from ganforge.cli import (
     evaluate,
     export,
     interpolate,
+    invert,
     neighbours,
     plugins,
     recipes,
@@ -85,6 +86,7 @@ def make_app() -> typer.Typer:
     app.command()(arithmetic.arithmetic)
     app.command()(directions.directions)
     app.command()(neighbours.neighbours)
+    app.command()(invert.invert)
     app.command()(export.export)
     app.command()(evaluate.evaluate)
     app.command()(compare.compare)
