@@ -15,6 +15,7 @@ import typer
 
 from ganforge.cli import (
     arithmetic,
+    augment,
     compare,
     datasets,
     directions,
@@ -87,6 +88,7 @@ def make_app() -> typer.Typer:
     app.command()(directions.directions)
     app.command()(neighbours.neighbours)
     app.command()(invert.invert)
+    app.command()(augment.augment)
     app.command()(export.export)
     app.command()(evaluate.evaluate)
     app.command()(compare.compare)
