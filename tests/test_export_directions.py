@@ -35,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def found(run: Run, network: nn.Module, **changes: Any) -> np.ndarray:
     name, wanted = _choose(run, None)
     card = _card(run, name, wanted, Form()).model_copy(update=changes)
-    return np.array(directions(freeze(network), card))
+    return np.array(directions(freeze(network), card.latent, labelled=card.labelled))
 
 
 def test_a_linear_layer_s_without_the_codes(run: Run) -> None:

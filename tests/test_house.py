@@ -32,6 +32,7 @@ PAGES = [
     "docs/deploy.md",
     "docs/diagnosis.md",
     "docs/evaluation.md",
+    "docs/explore.md",
     "docs/export.md",
     "docs/inversion.md",
     "docs/modes.md",

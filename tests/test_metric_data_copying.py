@@ -14,7 +14,8 @@ from ganforge.core import ArrayData, DataSpec, GanforgeError
 from ganforge.core.evaluate import evaluate
 from ganforge.core.evaluation import Asked, Case, Features, Judged, Reference
 from ganforge.core.registry import Registry
-from ganforge.plugins.metrics.data_copying.cells import Placed, copying, nearest, z_score
+from ganforge.plugins.blocks.distances import neighbours
+from ganforge.plugins.metrics.data_copying.cells import Placed, copying, z_score
 from ganforge.plugins.metrics.data_copying.clusters import assign, k_means, settle, spread
 
 
@@ -57,14 +58,16 @@ def test_z_is_scipys(n: int, m: int, shift: float) -> None:
     assert stats.norm.cdf(z) == pytest.approx(found.pvalue, rel=1e-9)
 
 
-def test_the_nearest_is_found_among_all_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganforge.plugins.metrics.data_copying import cells
-
-    monkeypatch.setattr(cells, "ROWS", 7)
-    training, samples = drawn(60, 3), drawn(25, 3, seed=2)
-    expected = torch.cdist(samples.double(), training.double()).min(dim=1).values
-    torch.testing.assert_close(nearest(samples, training), expected)
-    assert nearest(training[5:9], training).tolist() == [0, 0, 0, 0]
+def test_the_nearest_are_found_among_all_parts() -> None:
+    training, samples = drawn(60, 3).double(), drawn(25, 3, seed=2).double()
+    expected = torch.cdist(samples, training).topk(9, largest=False)
+    found = neighbours(samples, training.split(7), 9)
+    torch.testing.assert_close(found.distances, expected.values)
+    assert torch.equal(found.numbers, expected.indices)
+    own = neighbours(training[5:9], training.split(7), 1)
+    assert own.distances.flatten().tolist() == [0, 0, 0, 0]
+    assert own.numbers.flatten().tolist() == [5, 6, 7, 8]
+    assert neighbours(samples, training[:4].split(3), 9).numbers.shape == (25, 4)
 
 
 # All cells.

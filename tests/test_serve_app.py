@@ -20,7 +20,7 @@ from ganforge.core.pictures import grid
 from ganforge.export import export
 from ganforge.serve import Model, load
 from ganforge.serve.app import Access, App
-from ganforge.serve.drawing import Drawing, between, directions, feed
+from ganforge.serve.drawing import Drawing, directions, feed
 from ganforge.serve.limits import Limits
 from ganforge.serve.tensors import parse
 
@@ -95,7 +95,7 @@ def test_on_the_way_to_another_seed(folder: Path) -> None:
     assert lengths.min() > 0.95 * min(lengths[0], lengths[-1]), "a straight line would pass near the origin"
     np.testing.assert_array_equal(given["label"], [[0]] * 5)
     for same in (ends[0], -ends[0], np.zeros_like(ends[0])):
-        assert np.isfinite(between(ends[0], same, 3, card)).all()
+        assert np.isfinite(card.latent.path(ends[0], same, 3)).all()
 
 
 def test_directions_of_the_card_move_the_latent(folder: Path) -> None:

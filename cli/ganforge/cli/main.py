@@ -13,7 +13,25 @@ from typing import Annotated
 
 import typer
 
-from ganforge.cli import compare, datasets, doctor, evaluate, export, plugins, recipes, resume, sample, serve, train
+from ganforge.cli import (
+    arithmetic,
+    augment,
+    compare,
+    datasets,
+    directions,
+    doctor,
+    evaluate,
+    export,
+    interpolate,
+    invert,
+    neighbours,
+    plugins,
+    recipes,
+    resume,
+    sample,
+    serve,
+    train,
+)
 from ganforge.cli.common import own_version, warn
 from ganforge.core.errors import GanforgeError, Interrupted
 from ganforge.core.registry import Registry, set_default_registry
@@ -65,6 +83,12 @@ def make_app() -> typer.Typer:
     app.command()(train.train)
     app.command()(resume.resume)
     app.command()(sample.sample)
+    app.command()(interpolate.interpolate)
+    app.command()(arithmetic.arithmetic)
+    app.command()(directions.directions)
+    app.command()(neighbours.neighbours)
+    app.command()(invert.invert)
+    app.command()(augment.augment)
     app.command()(export.export)
     app.command()(evaluate.evaluate)
     app.command()(compare.compare)

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from ganforge.cli.common import warn
 
 if TYPE_CHECKING:
-    from ganforge.core.evaluate import Watch
+    from ganforge.core.evaluation import Watch
 
 
 @contextmanager

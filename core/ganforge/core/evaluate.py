@@ -7,7 +7,7 @@ a key of everything that changes them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,10 @@ from torch import Tensor
 
 from ganforge.core.card import Score
 from ganforge.core.config import attributed
-from ganforge.core.data import ArrayData, Data
+from ganforge.core.data import Data
 from ganforge.core.draw import hash64
 from ganforge.core.errors import GanforgeError
-from ganforge.core.evaluation import Asked, Case, Features, Judged, Reference, Sampler, Scorer, Side
+from ganforge.core.evaluation import Asked, Case, Features, Judged, Reference, Sampler, Scorer, Side, Watch, side_of
 from ganforge.core.latents import Generator
 from ganforge.core.options import parse
 from ganforge.core.registry import Registry
@@ -33,10 +33,6 @@ longer name."""
 SAMPLES: frozenset[Need] = frozenset({"images", "points", "labels"})
 FEATURES: frozenset[Need] = frozenset({"features", "logits"})
 """What metrics need of each sample; an extractor is built for the latter, and for those that call it themselves."""
-
-Watch = Callable[[str, int, int], None]
-"""Told after every batch: what is judged, how many of it are, and of how many."""
-
 
 Figures = dict[str, dict[str, float]]
 """What metrics say of a side: by metric, then by figure."""
@@ -114,7 +110,7 @@ class Judge:
         """Real samples in an order of the seed, as many as are judged, or all there are."""
         count = min(self.asked.samples, len(data))
         order = np.random.default_rng(hash64(self.asked.seed, "reference")).permutation(len(data))[:count]
-        return _side(name, data, order, f"{self.asked.seed} {count}")
+        return side_of(name, data, order, f"{self.asked.seed} {count}")
 
     def name(self, metric: str, key: str) -> str:
         """What the score is called: its figure, the features and the number of samples."""
@@ -185,11 +181,8 @@ class Judge:
 
     def _look(self, data: Data) -> Features:
         """Features of all of a split, in its order."""
-        side = _side("real, all of the training split", data, np.arange(len(data)), "all")
-        seen = list(self._batches(side, FEATURES))
-        logits = [batch.logits for batch in seen if batch.logits is not None]
-        features = torch.cat([batch.features for batch in seen if batch.features is not None])
-        return Features(features, torch.cat(logits) if logits else None)
+        assert self.seer is not None
+        return self.seer.whole("real, all of the training split", data, self.asked.batch_size, self.watch)
 
     def _update(self, scorers: Mapping[str, Scorer], batch: Judged, *, real: bool) -> None:
         for name, scorer in scorers.items():
@@ -222,13 +215,6 @@ class Judge:
         samples, labels = side.sample(start, n)
         there = torch.from_numpy(np.ascontiguousarray(samples)).to(self.asked.device)
         return there, None if labels is None else torch.from_numpy(labels)
-
-
-def _side(name: str, data: Data, order: np.ndarray, which: str) -> Side:
-    """Real samples in an order, which `which` tells apart from others of the same data."""
-    # Only what lies in memory has a fingerprint of its pixels; files that are read again might have changed.
-    key = f"{data.fingerprint} {which}" if isinstance(data, ArrayData) else ""
-    return Side(name, lambda start, n: data.fetch(order[start : start + n]), len(order), key)
 
 
 def _sees(metric: Metric[Any]) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ganforge.core.data import Data, Split
+from ganforge.core.data import ArrayData, Data, Split
 from ganforge.core.latents import Generator
 
 
@@ -140,3 +140,14 @@ class Side:
     count: int
     key: str = ""
     real: bool = True
+
+
+def side_of(name: str, data: Data, order: np.ndarray, which: str) -> Side:
+    """Real samples in an order, which `which` tells apart from others of the same data."""
+    # Only what lies in memory has a fingerprint of its pixels; files that are read again might have changed.
+    key = f"{data.fingerprint} {which}" if isinstance(data, ArrayData) else ""
+    return Side(name, lambda start, n: data.fetch(order[start : start + n]), len(order), key)
+
+
+Watch = Callable[[str, int, int], None]
+"""Told after every batch: what is looked at, how many of it are, and of how many."""

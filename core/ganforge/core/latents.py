@@ -62,8 +62,7 @@ class Latent(BaseModel):
         elif self.name == "sphere":
             if truncation is not None:
                 raise GanforgeError(NO_TAILS)
-            z = normals(seeds, self.dim)
-            z *= np.sqrt(self.dim / (z**2).sum(axis=1, keepdims=True))
+            z = self.projected(normals(seeds, self.dim))
         else:
             z = _bounded_normals(seeds, self.dim, bound)
         return np.concatenate([z, *self._codes(seeds)], axis=1).astype(np.float32)
@@ -89,6 +88,27 @@ class Latent(BaseModel):
             swept[:, :, self.dim : self.dim + rows] = np.eye(rows)[:, None]
         swept[:, :, place] = np.linspace(-SWEPT, SWEPT, columns)
         return swept
+
+    def projected(self, latents: np.ndarray) -> np.ndarray:
+        """Latents [n, ≥ dim] moved to where samples lie: z onto the sphere, if that is where; else as they are."""
+        if self.name != "sphere":
+            return latents
+        z = latents[:, : self.dim]
+        longer = np.sqrt(self.dim / np.maximum((z**2).sum(axis=1, keepdims=True), 1e-12))
+        return np.concatenate([z * longer, latents[:, self.dim :]], axis=1)
+
+    def path(self, first: np.ndarray, last: np.ndarray, n: int, *, straight: bool | None = None) -> np.ndarray:
+        """`n` latents from one [width] to another, both included: float32 [n, width].
+
+        z goes on the arc between them, which stays as far from the origin as samples are; or, if `straight`, on the
+        line, as by default where the latent fills a cube. Codes go on the line.
+        """
+        t = np.linspace(0, 1, n)[:, None]
+        line = (1 - t) * first + t * last
+        if not (self.name == "uniform" if straight is None else straight):
+            z = slice(self.dim)
+            line[:, z] = spherical(first[None, z].astype(np.float64), last[None, z].astype(np.float64), t)
+        return line.astype(np.float32)
 
     def _codes(self, seeds: np.ndarray) -> list[np.ndarray]:
         kinds = self.categorical

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from PIL import Image
 from ganforge.core.files import atomic
 
 GAP = 2
+GROUND = 96  # grey
+FRAME_MS = 120
 
 
 def to_pixels(images: np.ndarray) -> np.ndarray:
@@ -39,7 +42,7 @@ def grid(pixels: np.ndarray, columns: int | None = None, labels: np.ndarray | No
         columns = columns or math.ceil(math.sqrt(n))
         row, column = np.divmod(np.arange(n), columns)
     cell_h, cell_w = height * zoom + GAP, width * zoom + GAP
-    sheet = np.full(((row.max() + 1) * cell_h + GAP, columns * cell_w + GAP, channels), 96, np.uint8)
+    sheet = np.full(((row.max() + 1) * cell_h + GAP, columns * cell_w + GAP, channels), GROUND, np.uint8)
     for image, top, left in zip(pixels, GAP + row * cell_h, GAP + column * cell_w, strict=True):
         sheet[top : top + height * zoom, left : left + width * zoom] = image
     return sheet
@@ -78,6 +81,21 @@ def save_picture(picture: np.ndarray, path: Path) -> None:
     """Write uint8 [h, w, C] as PNG, atomically."""
     with atomic(path) as temporary:
         Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(temporary, format="PNG")
+
+
+def save_animation(frames: Sequence[np.ndarray], path: Path) -> None:
+    """Write uint8 [h, w, C] frames of one size as a looping GIF or WebP, as the name says, atomically."""
+    first, *rest = [Image.fromarray(frame[:, :, 0] if frame.shape[2] == 1 else frame) for frame in frames]
+    lossless = {"lossless": True} if path.suffix.lower() == ".webp" else {}
+    with atomic(path) as temporary:
+        first.save(temporary, path.suffix[1:], save_all=True, append_images=rest, duration=FRAME_MS, loop=0, **lossless)
+
+
+def beside(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures [h, w, C] of any height side by side, on the ground of `grid`."""
+    height = max(len(picture) for picture in pictures)
+    padded = [np.pad(p, ((0, height - len(p)), (0, 0), (0, 0)), constant_values=GROUND) for p in pictures]
+    return np.concatenate(padded, axis=1)
 
 
 def save_samples(

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -17,7 +18,7 @@ from torch import Tensor
 from ganforge.core.config import attributed
 from ganforge.core.data import Data
 from ganforge.core.errors import GanforgeError
-from ganforge.core.evaluation import Asked, Extractor, Features, Side
+from ganforge.core.evaluation import Asked, Extractor, Features, Side, Watch, side_of
 from ganforge.core.files import atomic, cache_directory
 from ganforge.core.options import parse
 from ganforge.core.registry import Registry
@@ -65,6 +66,19 @@ class Seer:
             if start + n == side.count:
                 self._write(side)
         return seen
+
+    def whole(self, name: str, data: Data, batch_size: int, watch: Watch, order: np.ndarray | None = None) -> Features:
+        """Features of all of a split, in its order, or of some of it in another."""
+        which = "all" if order is None else hashlib.sha256(order.tobytes()).hexdigest()
+        side = side_of(name, data, np.arange(len(data)) if order is None else order, which)
+        known, seen = self.recall(side), list[Features]()
+        for start in range(0, side.count, batch_size):
+            n = min(batch_size, side.count - start)
+            samples = None if known else torch.from_numpy(np.ascontiguousarray(side.sample(start, n)[0]))
+            seen.append(self.look(side, start, n, None if samples is None else samples.to(self.device)))
+            watch(name, start + n, side.count)
+        logits = [batch.logits for batch in seen if batch.logits is not None]
+        return Features(torch.cat([batch.features for batch in seen]), torch.cat(logits) if logits else None)
 
     def provenance(self) -> dict[str, str | int | float]:
         """Which features these are."""

@@ -65,7 +65,7 @@ def export(
     card = _card(run, name, wanted, form)
     frozen = freeze(run.game.ema[wanted.network])
     model, card = _proved(frozen, card, force)
-    card = card.model_copy(update={"directions": directions(frozen, card)})
+    card = card.model_copy(update={"directions": directions(frozen, card.latent, labelled=card.labelled)})
     if judge is not None:
         scored = Model(Session(with_card(model, card), str(path)))
         card = card.model_copy(update={"scores": tuple(judge(scored))})

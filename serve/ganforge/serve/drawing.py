@@ -11,7 +11,7 @@ from PIL import Image
 
 from ganforge.core.card import Card
 from ganforge.core.errors import GanforgeError
-from ganforge.core.latents import picture_seeds, spherical
+from ganforge.core.latents import picture_seeds
 from ganforge.core.pictures import grid, scatter, to_pixels
 
 FORMATS = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
@@ -127,21 +127,10 @@ def _latents(drawing: Drawing, card: Card, truncation: float | None) -> np.ndarr
         latents = card.latent.sample(drawing.seed, drawing.n, start=drawing.start, truncation=truncation)
     else:
         start, end = (card.latent.sample(seed, 1, truncation=truncation)[0] for seed in (drawing.seed, drawing.to))
-        latents = between(start, end, drawing.n, card)
+        latents = card.latent.path(start, end, drawing.n)
     for number, far in (drawing.shifts or {}).items():
         known = directions(card)
         if number >= len(known):
             raise GanforgeError(f"this model has {len(known)} directions, counted from 0; there is no {number}")
         latents[:, : card.latent.dim] += far * known[number]
     return latents
-
-
-def between(start: np.ndarray, end: np.ndarray, n: int, card: Card) -> np.ndarray:
-    """`n` latents [n, width] from one to the other, both included: z on the arc between them, which stays as far from
-    the origin as samples are, or on the line where the latent fills a cube; codes on the line."""
-    t = np.linspace(0, 1, n)[:, None]
-    line = (1 - t) * start + t * end
-    if card.latent.name != "uniform":
-        z = slice(card.latent.dim)
-        line[:, z] = spherical(start[None, z].astype(np.float64), end[None, z].astype(np.float64), t)
-    return line.astype(np.float32)

@@ -5,13 +5,36 @@ They are computed by matrix products in float64, which are eight times as fast a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 CHUNK = 2**22  # distances computed at once: 32 MiB
 SAME = 1e-7  # of the largest norm: what products leave of the distance between equal vectors is less
+
+
+class Neighbours(NamedTuple):
+    """The nearest of others for each sample, nearest first: distances float64 [n, k] and their numbers int64 [n, k]."""
+
+    distances: Tensor
+    numbers: Tensor
+
+
+def neighbours(samples: Tensor, parts: Iterable[Tensor], k: int) -> Neighbours:
+    """Of float64 samples [n, dim] among others, which come in parts [l, dim] and are numbered through."""
+    none = samples.new_empty(len(samples), 0)
+    found = Neighbours(none, none.long())
+    at = 0
+    for part in parts:
+        there = [distances.topk(min(k, len(part)), largest=False) for _, distances in distances_by_rows(samples, part)]
+        distances = torch.cat([found.distances, torch.cat([one.values for one in there])], dim=1)
+        numbers = torch.cat([found.numbers, torch.cat([one.indices for one in there]) + at], dim=1)
+        best = distances.topk(min(k, distances.shape[1]), largest=False)
+        found = Neighbours(best.values, numbers.gather(1, best.indices))
+        at += len(part)
+    return found
 
 
 def radii(features: Tensor, k: int) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ganforge.core import GanforgeError
 from ganforge.core.draw import hash64
 from ganforge.core.evaluation import Judged
-from ganforge.plugins.blocks.distances import distances_by_rows
+from ganforge.plugins.blocks.distances import neighbours
 from ganforge.plugins.blocks.sides import Sides
 from ganforge.plugins.metrics.data_copying import LEAST
 from ganforge.plugins.metrics.data_copying.clusters import assign, k_means
@@ -43,7 +43,8 @@ class DataCopying:
         return copying(self._place(self.sides.real), self._place(self.sides.generated), len(self.centres))
 
     def _place(self, features: Tensor) -> Placed:
-        return Placed(nearest(features, self.training), assign(features, self.centres))
+        parts = (part.double() for part in self.training.split(ROWS))
+        return Placed(neighbours(features.double(), parts, 1).distances[:, 0], assign(features, self.centres))
 
 
 def copying(real: Placed, generated: Placed, cells: int) -> dict[str, float]:
@@ -76,12 +77,3 @@ def z_score(real: Tensor, generated: Tensor) -> float:
     n, m, ordered = len(real), len(generated), real.sort().values
     below = torch.searchsorted(ordered, generated) + torch.searchsorted(ordered, generated, right=True)
     return (float(below.sum()) / 2 - n * m / 2) / (n * m * (n + m + 1) / 12) ** 0.5
-
-
-def nearest(samples: Tensor, training: Tensor) -> Tensor:
-    """Each sample's distance from the nearest training one: [n, dim] and [l, dim] to float64 [n]."""
-    found = torch.full((len(samples),), torch.inf, dtype=torch.float64)
-    for part in training.split(ROWS):
-        for rows, distances in distances_by_rows(samples.double(), part.double()):
-            found[rows] = torch.minimum(found[rows], distances.min(dim=1).values)
-    return found

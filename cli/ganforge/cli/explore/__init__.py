@@ -1,0 +1,1 @@
+"""What the commands around a trained generator share, and what of them needs torch."""
