@@ -13,7 +13,20 @@ from typing import Annotated
 
 import typer
 
-from ganforge.cli import compare, datasets, doctor, evaluate, export, plugins, recipes, resume, sample, serve, train
+from ganforge.cli import (
+    compare,
+    datasets,
+    doctor,
+    evaluate,
+    export,
+    plugins,
+    recipes,
+    resume,
+    sample,
+    serve,
+    train,
+    translate,
+)
 from ganforge.cli.common import own_version, warn
 from ganforge.core.errors import GanforgeError, Interrupted
 from ganforge.core.registry import Registry, set_default_registry
@@ -66,6 +79,7 @@ def make_app() -> typer.Typer:
     app.command()(resume.resume)
     app.command()(sample.sample)
     app.command()(export.export)
+    app.command()(translate.translate)
     app.command()(evaluate.evaluate)
     app.command()(compare.compare)
     app.command()(serve.serve)

@@ -166,7 +166,7 @@ class Recorder:
         if not self.writes:
             return
         picture = self.info.directory / "samples" / f"{done:06d}.png"
-        samples = self.game.sample(self.latents, self.labels)
+        samples = self.game.preview(self.latents, self.labels)
         save_samples(samples, picture, labels=self.labels, reference=self.reference)
         for observer in self.observers:
             observer.snapshot_saved(done, picture)
@@ -201,10 +201,10 @@ def _fixed_inputs(game: Game) -> tuple[np.ndarray, np.ndarray | None]:
     """What every sample picture is made from. With classes: each class from the same latents, in turn."""
     seed, n = game.config.seed, game.config.samples
     if not game.labelled:
-        return game.latent.sample(seed, n), None
+        return game.inputs(seed, n), None
     classes = len(game.data.classes)
     n = max(n - n % classes, classes)
-    latents = game.latent.sample(seed, n // classes)
+    latents = game.inputs(seed, n // classes)
     return latents.repeat(classes, axis=0), game.data.labels(n)
 
 

@@ -202,6 +202,10 @@ def check(model: Model, path: Path, limits: Limits) -> None:
     Raises:
         GanforgeError: its pictures are too large for this server, or the graph does not do what the card says.
     """
+    if model.card.image is not None:
+        raise GanforgeError(
+            f"{path} translates pictures, which no server does yet: ganforge translate {path} PICTURES OUT"
+        )
     shape = model.card.data.shape
     if int(np.prod(shape[1:])) > limits.max_pixels:
         raise GanforgeError(f"{path} makes pictures of {shape[1]}×{shape[2]}; the limit is {limits.max_pixels} pixels")
