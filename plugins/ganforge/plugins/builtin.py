@@ -14,6 +14,7 @@ BUILTIN = {
     "sagan": "ganforge.plugins.papers.sagan",
     "biggan": "ganforge.plugins.papers.biggan",
     "cyclegan": "ganforge.plugins.papers.cyclegan",
+    "pix2pix": "ganforge.plugins.papers.pix2pix",
     "unrolled": "ganforge.plugins.papers.unrolled",
     "gman": "ganforge.plugins.papers.gman",
     "pacgan": "ganforge.plugins.papers.pacgan",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ganforge.core import Built, Data, GanforgeError
 from ganforge.core.draw import Batch, Draw, hash64
-from ganforge.core.game import AdversarialGame, Clock, Export, Generated, Parts, Player, Step
+from ganforge.core.game import AdversarialGame, Clock, Export, Generated, Objective, Parts, Player, Step
 from ganforge.core.latents import Generator
 
 SMALLEST = 16
@@ -49,11 +49,15 @@ def check_data(architecture: str, built: Built, multiple: int) -> None:
 
 
 class TranslationStep(Step):
-    """A move on real pictures of both domains: where other games have a latent, the first domain's are the input."""
+    """A move on real pictures of both domains: where other games have a latent, the first domain's are the input.
+
+    `terms` are what a loss beside the adversarial one came to, for the logs.
+    """
 
     def __init__(self, game: TranslationGame, player: Player, draw: Draw, clock: Clock) -> None:
         super().__init__(game, player, draw, clock)
         self._real = lambda: Batch(self.source(1), None)
+        self.terms: dict[str, Tensor] = {}
 
     @cached_property
     def both(self) -> Tensor:
@@ -94,6 +98,12 @@ class TranslationGame(AdversarialGame):
 
     def make_step(self, player: Player, draw: Draw, clock: Clock) -> TranslationStep:
         return TranslationStep(self, player, draw, clock)
+
+    def objective(self, player: Player, draw: Draw, clock: Clock) -> Objective:
+        objective = super().objective(player, draw, clock)
+        assert isinstance(objective.step, TranslationStep)
+        terms = {f"{self.config.recipe.name}/{name}": term.detach() for name, term in objective.step.terms.items()}
+        return objective._replace(scalars=objective.scalars | terms)
 
     def inputs(self, seed: int, n: int, *, start: int = 0, truncation: float | None = None) -> np.ndarray:
         """Held-out pictures of all domains, in an order that follows from the seed: float32 [n, domains · C, H, W].

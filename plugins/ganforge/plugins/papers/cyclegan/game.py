@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganforge.core import distributed
 from ganforge.core.draw import Batch, Draw
-from ganforge.core.game import Clock, Duel, Objective, Parts, Player, Step
+from ganforge.core.game import Clock, Duel, Parts, Player, Step
 from ganforge.core.options import parse
 from ganforge.plugins.blocks.translation import TranslationGame, TranslationStep, distance
 from ganforge.plugins.papers.cyclegan import CycleOptions
@@ -27,7 +27,6 @@ class CycleStep(TranslationStep):
     def __init__(self, game: CycleGame, player: Player, draw: Draw, clock: Clock) -> None:
         super().__init__(game, player, draw, clock)
         self.held: dict[str, Held] = {}
-        self.terms: dict[str, Tensor] = {}
         self.duels.append(Duel(self, game.BACK_CRITIC, lambda: Batch(self.source(0), None), self._make_back))
 
     @cached_property
@@ -86,10 +85,6 @@ class CycleGame(TranslationGame):
     def make_step(self, player: Player, draw: Draw, clock: Clock) -> CycleStep:
         return CycleStep(self, player, draw, clock)
 
-    def objective(self, player: Player, draw: Draw, clock: Clock) -> Objective:
-        objective = super().objective(player, draw, clock)
-        return objective._replace(scalars=objective.scalars | cast(CycleStep, objective.step).terms)
-
     def player_loss(self, step: Step) -> Tensor:
         """The generators': equation 3, and the identity loss of section 5.2 where it is wanted."""
         loss = super().player_loss(step)
@@ -97,9 +92,12 @@ class CycleGame(TranslationGame):
             return loss
         assert isinstance(step, CycleStep)
         cycle, identity = self.options.cycle, self.options.cycle * self.options.identity
-        terms = {"cycle": self.cycle(step)} | ({"identity": self.identity(step)} if identity else {})
-        step.terms = {f"{step.game.config.recipe.name}/{name}": term.detach() for name, term in terms.items()}
-        return loss + cycle * terms["cycle"] + (identity * terms["identity"] if identity else 0)
+        step.terms["cycle"] = self.cycle(step)
+        loss = loss + cycle * step.terms["cycle"]
+        if identity:
+            step.terms["identity"] = self.identity(step)
+            loss = loss + identity * step.terms["identity"]
+        return loss
 
     def cycle(self, step: CycleStep) -> Tensor:
         """Equation 2: |F(G(a)) - a| + |G(F(b)) - b|."""
