@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import cache
 from pathlib import Path
 
@@ -41,16 +42,17 @@ def decode(file: Path, resolution: int, channels: int, parts: int = 1) -> np.nda
     """
     # A JPEG is decoded at an eighth, a quarter or half its size where that is still twice what is wanted.
     image = _open(file, channels, (2 * parts * resolution, 2 * resolution))
-    width = image.width / parts
-    side = min(width, image.height)
-    top = (image.height - side) / 2
-    squares = []
-    for part in range(parts):
-        left = part * width + (width - side) / 2
-        box = (left, top, left + side, top + side)
-        square = np.asarray(image.resize((resolution, resolution), Image.Resampling.BICUBIC, box=box))
-        squares.append(square.reshape(resolution, resolution, channels).transpose(2, 0, 1))
-    return np.concatenate(squares)
+    # Cut first: a resized box takes a little of what lies around it.
+    cuts = [image.width * part // parts for part in range(parts + 1)]
+    pieces = [image.crop((left, 0, right, image.height)) for left, right in itertools.pairwise(cuts)]
+    return np.concatenate([_square(piece, resolution, channels) for piece in pieces])
+
+
+def _square(image: Image.Image, resolution: int, channels: int) -> np.ndarray:
+    side = min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    square = image.resize((resolution, resolution), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    return np.asarray(square).reshape(resolution, resolution, channels).transpose(2, 0, 1)
 
 
 def read(file: Path, channels: int) -> np.ndarray:
