@@ -35,6 +35,7 @@ PAGES = [
     "docs/export.md",
     "docs/modes.md",
     "docs/plugins.md",
+    "docs/translate.md",
     "docs/zoo.md",
 ]
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from command import done, ganforge, refused
 from PIL import Image
+from served import Reply, app_of, ask, one
 
 from ganforge.core import GanforgeError, Run, train
 from ganforge.core.card import CARD_KEY
@@ -176,8 +179,62 @@ def test_bad_input_is_one_sentence(file: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out.png").exists()
 
 
+# The server.
+
+INFER = "/v2/models/there/infer"
+
+
+def asking(images: np.ndarray) -> dict[str, Any]:
+    """An inference request for pictures float32 [N, C, H, W], in JSON."""
+    data = images.astype(np.float32)
+    return {
+        "inputs": [{"name": "image", "datatype": "FP32", "shape": list(data.shape), "data": data.flatten().tolist()}]
+    }
+
+
+def answered(reply: Reply) -> np.ndarray:
+    assert reply.status == 200, reply.body
+    (output,) = reply.json()["outputs"]
+    return np.array(output["data"], np.float32).reshape(output["shape"])
+
+
+def test_a_server_translates_pictures_of_several_sizes_at_once(file: Path) -> None:
+    app, model = app_of(file), load(file, device="cpu")
+    pictures = [noise(1, 1, *size) / 127.5 - 1 for size in ((8, 8), (12, 20), (8, 8))]
+
+    async def all_at_once() -> list[Reply]:
+        return await asyncio.gather(*(ask(app, INFER, asking(one)) for one in pictures))
+
+    for given, reply in zip(pictures, asyncio.run(all_at_once()), strict=True):
+        np.testing.assert_allclose(answered(reply), model.run(model.card.feed_images(given)), atol=1e-5)
+    described = one(app, "/v2/models/there").json()
+    assert [described[end][0]["shape"] for end in ("inputs", "outputs")] == [[-1, 1, -1, -1]] * 2
+
+
+@pytest.mark.parametrize(
+    ("shape", "sentence"),
+    [
+        ((1, 1, 10, 8), "must have the shape [N, 1, H, W] with H and W multiples of 4 from 8, not [1, 1, 10, 8]"),
+        ((1, 1, 4, 8), "multiples of 4 from 8"),
+        ((1, 3, 8, 8), "must have the shape [N, 1, H, W]"),
+        ((8, 8), "must have the shape [N, 1, H, W]"),
+        ((2, 1, 48, 48), "2 samples of 48×48 are more than the 4000 pixels an answer may have"),
+    ],
+)
+def test_a_server_says_which_pictures_it_takes(file: Path, shape: tuple[int, ...], sentence: str) -> None:
+    reply = one(app_of(file, max_pixels=4000), INFER, asking(np.zeros(shape)))
+    assert reply.status == 400
+    assert sentence in reply.sentence
+
+
+def test_a_server_draws_nothing_of_seeds_there(file: Path) -> None:
+    app = app_of(file)
+    assert one(app, "/models").json() == []
+    assert one(app, "/images?seed=1").sentence == "no model is loaded that draws of seeds"
+    assert "translates pictures and draws none of seeds" in one(app, "/images?model=there").sentence
+
+
 def test_what_needs_latents_is_refused(cycle: Run, file: Path) -> None:
     assert "translates pictures" in refused("sample", file)
-    assert "translates pictures" in refused("serve", file)
     assert "translates pictures" in refused("evaluate", cycle.directory)
     assert "has no latents to truncate" in refused("sample", cycle.directory, "--truncation", "0.5")

@@ -202,10 +202,6 @@ def check(model: Model, path: Path, limits: Limits) -> None:
     Raises:
         GanforgeError: its pictures are too large for this server, or the graph does not do what the card says.
     """
-    if model.card.image is not None:
-        raise GanforgeError(
-            f"{path} translates pictures, which no server does yet: ganforge translate {path} PICTURES OUT"
-        )
     shape = model.card.data.shape
     if int(np.prod(shape[1:])) > limits.max_pixels:
         raise GanforgeError(f"{path} makes pictures of {shape[1]}×{shape[2]}; the limit is {limits.max_pixels} pixels")
@@ -216,7 +212,9 @@ def check(model: Model, path: Path, limits: Limits) -> None:
 
 
 def _probe(card: Card, n: int) -> dict[str, np.ndarray]:
-    """A batch of the largest class the card names, and of what else is usual."""
+    """A batch of the largest class the card names, and of what else is usual; of pictures as large as in training."""
+    if card.image is not None:
+        return card.feed_images(np.zeros((n, *card.data.shape)))
     usual = {"label": len(card.data.classes) - 1}
     return {one.name: _column(one, n, usual.get(one.role, one.default or 0)) for one in card.inputs}
 
