@@ -304,14 +304,23 @@ def _check_domains(recipe: Recipe[Any], name: str, data: DataSpec, registry: Reg
         GanforgeError: domains or pairs that are missing, or that it could not tell apart.
     """
     has = "pairs" if data.paired else "domains" if data.domains else "samples"
-    if recipe.takes == has or (recipe.takes, has) == ("domains", "pairs"):
+    if _plays_on(recipe, has):
         return
     wants = {"samples": "single pictures", "domains": "pictures of two domains", "pairs": "pairs of pictures"}
-    others = ", ".join(one.name for one in registry.all("recipe").values() if one.takes == has)
+    others = ", ".join(one.name for one in registry.all("recipe").values() if _plays_on(one, has))
     raise GanforgeError(
         f"recipe '{recipe.name}' takes {wants[recipe.takes]}, and '{name}' has {data}"
-        + (f"; for that there is {others}" if data.domains else "; see docs/translate.md")
+        + (
+            f"; for that there is {others}"
+            if data.domains
+            else "; `ganforge datasets list` says which are for translation"
+        )
     )
+
+
+def _plays_on(recipe: Recipe[Any], has: str) -> bool:
+    """Pairs are two domains as well, of which nobody has to know what belongs together."""
+    return recipe.takes == has or (recipe.takes, has) == ("domains", "pairs")
 
 
 def load_data(config: DataConfig, registry: Registry, split: Literal["train", "test"] = "train") -> Data:
