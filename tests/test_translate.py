@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +180,16 @@ def test_bad_input_is_one_sentence(file: Path, tmp_path: Path) -> None:
     assert "none of the 1 files could be translated" in broken.err
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "out.png").exists()
+
+
+def test_it_needs_no_torch(file: Path, tmp_path: Path) -> None:
+    Image.fromarray(noise(8, 8)).save(tmp_path / "in.png")
+    without = "import sys; sys.modules['torch'] = sys.modules['onnx'] = None; from ganforge.cli.main import main; "
+    command = [sys.executable, "-c", f"{without}sys.exit(main(sys.argv[1:]))"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "GANFORGE_DISABLE_PLUGINS": "all"}
+    arguments = ["translate", str(file), str(tmp_path / "in.png"), str(tmp_path / "out.png")]
+    subprocess.run([*command, *arguments], env=environment, check=True, capture_output=True)
+    assert Image.open(tmp_path / "out.png").size == (8, 8)
 
 
 # The server.
