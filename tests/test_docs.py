@@ -102,6 +102,7 @@ TYPES: list[type[Any]] = [
         data.DataRequest,
         data.Data,
         data.ArrayData,
+        data.UnpairedData,
         data.Mixture,
     ),
     *(observers.RunObserver, observers.RunInfo),

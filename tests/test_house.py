@@ -37,6 +37,7 @@ PAGES = [
     "docs/inversion.md",
     "docs/modes.md",
     "docs/plugins.md",
+    "docs/translate.md",
     "docs/zoo.md",
 ]
 

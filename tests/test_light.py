@@ -47,6 +47,7 @@ def loaded(what: str) -> str:
         ["train", "--help"],
         ["compare", "--help"],
         ["serve", "--help"],
+        ["translate", "--help"],
         ["plugins", "list"],
         ["recipes", "list"],
         ["recipes", "show", "dcgan"],

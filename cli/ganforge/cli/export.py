@@ -12,6 +12,7 @@ from ganforge.cli.cost import costing
 from ganforge.core.errors import GanforgeError
 
 if TYPE_CHECKING:
+    from ganforge.core import Run
     from ganforge.core.card import Card, Parity
 
 
@@ -34,6 +35,10 @@ def export(
         int | None,
         typer.Option(metavar="N", min=2, help="Score N samples of fp16 or int8 beside fp32's, for the file's card."),
     ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(help="Which one, of a game that has several; by default each in a file of its own, OUT-NETWORK."),
+    ] = None,
     triton: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also make a Triton model repository, the model named as --out.")
     ] = None,
@@ -49,20 +54,31 @@ def export(
     from ganforge.export import export as export_
 
     run, judge = open_run(directory), None
+    files = _files(run, out, network)
     if triton is not None:
-        check_repository(triton, out.stem)
+        for file in files.values():
+            check_repository(triton, file.stem)
     if score is not None:
         if precision == "fp32":
             raise GanforgeError("--score says what fp16 or int8 costs; score an fp32 file with ganforge evaluate")
         judge = costing(directory, score, quiet=as_json)
     form = {"inputs": inputs, "pixels": pixels, "precision": precision}
-    card = export_(run, out, **form, force=force, judge=judge)
+    cards = {name: export_(run, file, network=name, **form, force=force, judge=judge) for name, file in files.items()}
     if triton is not None:
-        write_repository(out, triton)
+        for file in files.values():
+            write_repository(file, triton)
     if as_json:
-        print_json(card.model_dump(mode="json"))
-    else:
-        _tell(card, out, triton)
+        dumped = [card.model_dump(mode="json") for card in cards.values()]
+        print_json(dumped[0] if len(dumped) == 1 else dumped)
+        return
+    for name, card in cards.items():
+        _tell(card, files[name], triton)
+
+
+def _files(run: Run, out: Path, network: str | None) -> dict[str, Path]:
+    """Where each network goes: the one there is or that is asked for to OUT, several beside each other."""
+    names = [network] if network else list(run.game.exports())
+    return {name: out if len(names) == 1 else out.with_stem(f"{out.stem}-{name}") for name in names}
 
 
 def _tell(card: Card, out: Path, triton: Path | None) -> None:
@@ -73,12 +89,17 @@ def _tell(card: Card, out: Path, triton: Path | None) -> None:
         typer.echo(f"{score.name} is {score.value:.4g}, in fp32 {score.provenance['fp32']:.4g}")
     if triton is not None:
         typer.echo(f"triton   tritonserver --model-repository {triton}")
-    typer.echo(f"sample   ganforge sample {out} --n 64 --seed 1 -o grid.png")
+    if card.image is None:
+        typer.echo(f"sample   ganforge sample {out} --n 64 --seed 1 -o grid.png")
+    else:
+        typer.echo(f"use      ganforge translate {out} PICTURES OUT")
 
 
 def _proof(proof: Parity, precision: str) -> str:
     """How near the file is to the network; where precision was given up, the mean says more than the largest."""
     batches = ", ".join(map(str, proof.batches))
+    if proof.sides:
+        batches += f" and sizes of {', '.join(f'{height}×{width}' for height, width in proof.sides)}"
     if precision == "fp32":
         return (
             f"proved: onnxruntime {proof.onnxruntime} gives what torch {proof.torch} gives, "

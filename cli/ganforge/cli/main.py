@@ -31,6 +31,7 @@ from ganforge.cli import (
     sample,
     serve,
     train,
+    translate,
 )
 from ganforge.cli.common import own_version, warn
 from ganforge.core.errors import GanforgeError, Interrupted
@@ -90,6 +91,7 @@ def make_app() -> typer.Typer:
     app.command()(invert.invert)
     app.command()(augment.augment)
     app.command()(export.export)
+    app.command()(translate.translate)
     app.command()(evaluate.evaluate)
     app.command()(compare.compare)
     app.command()(serve.serve)

@@ -72,8 +72,11 @@ def check_out(out: Path) -> None:
 
 
 def from_run(run: Run, n: int, seed: int, label: str | None, truncation: float | None) -> np.ndarray:
-    """Samples of a run as an exported file gives them: uint8 [n, H, W, C], or points float32 [n, 2]."""
-    samples = run.sample(n, seed, truncation=truncation, labels=class_numbers(run, n, label))
+    """Samples of a run as an exported file gives them: uint8 [n, H, W, C], or points float32 [n, 2].
+
+    Translations come beside what was translated.
+    """
+    samples = run.preview(n, seed, truncation=truncation, labels=class_numbers(run, n, label))
     return to_pixels(samples) if samples.ndim == 4 else samples
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ganforge.core.data import ArrayData, Data, DataRequest, DataSpec, Mixture
+from ganforge.core.data import ArrayData, Data, DataRequest, DataSpec, Mixture, UnpairedData
 from ganforge.core.errors import GanforgeError
 from ganforge.core.hookspecs import hookimpl
 from ganforge.core.latents import Latent
@@ -55,6 +55,7 @@ __all__ = [
     "Run",
     "RunInfo",
     "RunObserver",
+    "UnpairedData",
     "hookimpl",
     "resume",
     "train",

@@ -15,6 +15,7 @@ from ganforge.core.options import parse
 
 CARD_KEY = "ganforge.card"
 VERSION = 1
+ANY = -1
 Precision = Literal["fp32", "fp16", "int8"]
 
 
@@ -23,19 +24,27 @@ class CardModel(BaseModel):
 
 
 class Input(CardModel):
-    """One input of the graph, always [N, width].
+    """One input of the graph: [N, width], or an `image` [N, width, H, W].
 
     A `seed` is a picture's own, as `ganforge.core.latents.picture_seeds` gives them, and any int64 is one: the graph
-    makes z and the codes of it. A `truncation` belongs to it; `default` is the one that leaves all as it is.
+    makes z and the codes of it. A `truncation` belongs to it; `default` is the one that leaves all as it is. H and W of
+    an image are multiples of `multiple`, and at least `least`.
     """
 
     name: str
-    role: Literal["z", "codes", "label", "seed", "truncation", "noise"]
+    role: Literal["z", "codes", "label", "seed", "truncation", "noise", "image"]
     dtype: Literal["float32", "int64"]
     width: int = Field(ge=1, le=1 << 20)
     low: float | None = None
     high: float | None = None
     default: float | None = None
+    multiple: int = Field(1, ge=1, le=4096)
+    least: int = Field(1, ge=1, le=4096)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """One sample's shape, with -1 where the caller chooses."""
+        return (self.width, ANY, ANY) if self.role == "image" else (self.width,)
 
 
 class Output(CardModel):
@@ -52,13 +61,14 @@ class Parity(CardModel):
     """The proof: onnxruntime beside torch, in fp32, on the same inputs; differences of values, images' in [-1, 1].
 
     `tolerance` is what was allowed: of the largest difference in fp32, of the mean one in fp16 and int8. Of uint8
-    pixels only what lies beyond rounding counts.
+    pixels only what lies beyond rounding counts. `sides` are the heights and widths of images that were taken.
     """
 
     batches: tuple[int, ...]
     max_difference: float
     mean_difference: float | None = None
     tolerance: float
+    sides: tuple[tuple[int, int], ...] = ()
     torch: str
     onnxruntime: str
 
@@ -131,9 +141,14 @@ class Card(CardModel):
         """Whether the graph makes its own latents, out of seeds."""
         return any(one.role == "seed" for one in self.inputs)
 
+    @property
+    def image(self) -> Input | None:
+        """The input for pictures, of a model that translates them."""
+        return next((one for one in self.inputs if one.role == "image"), None)
+
     def sizes(self, output: Output) -> tuple[int, ...]:
-        """One sample's shape as an output has it."""
-        shape = self.data.shape
+        """One sample's shape as an output has it, with -1 where that follows from the input's."""
+        shape = self.data.shape if self.image is None else (self.data.shape[0], ANY, ANY)
         return (*shape[1:], *shape[:1]) if output.layout == "NHWC" else shape
 
     def feed(self, latents: np.ndarray, labels: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -161,6 +176,17 @@ class Card(CardModel):
         if bounds:
             values["truncation"] = np.full((len(seeds), 1), bounds[0] if truncation is None else truncation)
         return self._fill(values, labels)
+
+    def feed_images(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """The same for pictures [N, C, H, W] in [-1, 1] to translate."""
+        return self._fill({"image": images}, None)
+
+    def example(self, n: int) -> dict[str, np.ndarray]:
+        """Something that the graph takes, n rows of it."""
+        if self.image is None:
+            return self.feed_seeds(np.arange(n), np.zeros(n, np.int64) if self.labelled else None)
+        side = self.image.multiple * max(2, -(-self.image.least // self.image.multiple))
+        return self.feed_images(np.zeros((n, self.image.width, side, side)))
 
     def _fill(self, values: dict[str, np.ndarray], labels: np.ndarray | None) -> dict[str, np.ndarray]:
         if labels is not None:

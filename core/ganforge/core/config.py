@@ -15,12 +15,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from ganforge.core.data import Data, DataRequest
+from ganforge.core.data import Data, DataRequest, DataSpec
 from ganforge.core.errors import GanforgeError, nearest
 from ganforge.core.latents import Latent
 from ganforge.core.options import Options, parse
 from ganforge.core.registry import Registry
-from ganforge.core.specs import Conditioning
+from ganforge.core.specs import Conditioning, Recipe
 from ganforge.core.words import Role
 
 
@@ -275,6 +275,7 @@ def resolve(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Dat
     options = parse(recipe.options, values, "recipe")
     data_config = parse(DataConfig, _data_request(request["data"], registry), "data")
     data = load_data(data_config, registry)
+    _check_domains(recipe, data_config.name, data.spec, registry)
     if data_config.flip and data.spec.kind != "images":
         raise GanforgeError(f"option 'data.flip': mirrors pictures, and '{data_config.name}' has {data.spec}")
     wanted = {k: v for k, v in request.items() if k not in (*SHORTHANDS, *RECORDED)}
@@ -294,6 +295,32 @@ def resolve(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Dat
     config = _components(parse(Config, settings), registry)
     _check_labels(config, data)
     return _with_length(config, request, len(data)), data
+
+
+def _check_domains(recipe: Recipe[Any], name: str, data: DataSpec, registry: Registry) -> None:
+    """See that a recipe gets the kind of data it takes.
+
+    Raises:
+        GanforgeError: domains or pairs that are missing, or that it could not tell apart.
+    """
+    has = "pairs" if data.paired else "domains" if data.domains else "samples"
+    if _plays_on(recipe, has):
+        return
+    wants = {"samples": "single pictures", "domains": "pictures of two domains", "pairs": "pairs of pictures"}
+    others = ", ".join(one.name for one in registry.all("recipe").values() if _plays_on(one, has))
+    raise GanforgeError(
+        f"recipe '{recipe.name}' takes {wants[recipe.takes]}, and '{name}' has {data}"
+        + (
+            f"; for that there is {others}"
+            if data.domains
+            else "; `ganforge datasets list` says which are for translation"
+        )
+    )
+
+
+def _plays_on(recipe: Recipe[Any], has: str) -> bool:
+    """Pairs are two domains as well, of which nobody has to know what belongs together."""
+    return recipe.takes == has or (recipe.takes, has) == ("domains", "pairs")
 
 
 def load_data(config: DataConfig, registry: Registry, split: Literal["train", "test"] = "train") -> Data:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,6 +20,10 @@ class DataSpec(BaseModel):
 
     Networks see images as float32 in [-1, 1] and points as they are. `extent` says how far from the origin points
     lie, about: what a network divides them by that wants its inputs near 1.
+
+    `domains` are the names of two kinds of pictures of this shape between which a network translates; `paired` says
+    that there is one of each of the same thing. Their samples have a picture of each, one behind the other along the
+    channels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +31,18 @@ class DataSpec(BaseModel):
     shape: tuple[int, ...]
     classes: tuple[str, ...] = ()
     extent: float = Field(1.0, gt=0)
+    domains: tuple[str, ...] = ()
+    paired: bool = False
+
+    @property
+    def stacked(self) -> tuple[int, ...]:
+        """The shape of what a data set gives: of a picture of each domain, or of one sample."""
+        return (max(1, len(self.domains)) * self.shape[0], *self.shape[1:])
+
+    def domain(self, samples: Any, number: int) -> Any:
+        """One domain's part of an array or a tensor [N, *stacked]: [N, *shape]."""
+        channels = self.shape[0]
+        return samples[:, number * channels : (number + 1) * channels]
 
     @property
     def kind(self) -> Literal["images", "points"]:
@@ -50,7 +66,8 @@ class DataSpec(BaseModel):
         if self.kind == "points":
             return f"points with {self.shape[0]} coordinates"
         channels, height, width = self.shape
-        return f"{height}×{width} {'grey' if channels == 1 else 'colour'} images"
+        pairs = f" in {'pairs of ' if self.paired else ''}{len(self.domains)} domains" if self.domains else ""
+        return f"{height}×{width} {'grey' if channels == 1 else 'colour'} images{pairs}"
 
 
 def check_labels(labels: np.ndarray, n: int, classes: int) -> None:
@@ -75,7 +92,11 @@ class Data(Protocol):
     def __len__(self) -> int: ...
 
     def fetch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Samples (uint8 [n, C, H, W] or float32 [n, 2]) and labels (int64 [n], or None where there are no classes)."""
+        """Samples (uint8 [n, C, H, W] or float32 [n, 2]) and labels (int64 [n], or None where there are no classes).
+
+        C are the channels of `spec.stacked`. Data with `sizes`, a number of samples for each domain, is also asked by
+        indices [n, domains].
+        """
         ...
 
 
@@ -109,6 +130,35 @@ class ArrayData:
 
     def fetch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         return self.samples[indices], None if self.labels is None else self.labels[indices]
+
+
+@dataclass(frozen=True)
+class UnpairedData:
+    """Two data sets as the domains of one, each in an order of its own. An epoch is one of the larger."""
+
+    spec: DataSpec
+    sides: tuple[Data, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(" ".join(side.fingerprint for side in self.sides).encode()).hexdigest()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(len(side) for side in self.sides)
+
+    @property
+    def lazy(self) -> bool:
+        return any(getattr(side, "lazy", False) for side in self.sides)
+
+    def __len__(self) -> int:
+        return max(self.sizes)
+
+    def fetch(self, indices: np.ndarray) -> tuple[np.ndarray, None]:
+        """By a column of indices for each domain, or by one for all, which starts again in a smaller domain."""
+        columns = indices.T if indices.ndim == 2 else [indices % size for size in self.sizes]
+        pictures = [side.fetch(column)[0] for side, column in zip(self.sides, columns, strict=True)]
+        return np.concatenate(pictures, axis=1), None
 
 
 @dataclass(frozen=True)

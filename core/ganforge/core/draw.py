@@ -139,10 +139,20 @@ class Stream:
         return Batch(tensor.contiguous(memory_format=self.layout), label)
 
     def indices(self, player: str, place: int, n: int) -> np.ndarray:
-        """Which samples the `n` rows are that come after `place` times `n` others in the player's order."""
+        """Which samples the `n` rows are that come after `place` times `n` others in the player's order.
+
+        int64 [n]; [n, domains] of data in which each domain has an order of its own.
+        """
+        sizes: tuple[int, ...] | None = getattr(self.data, "sizes", None)
+        if sizes is None:
+            return self._rows(player, len(self.data), place, n)
+        columns = [self._rows(f"{player}/{domain}", size, place, n) for domain, size in enumerate(sizes)]
+        return np.stack(columns, axis=1)
+
+    def _rows(self, order: str, size: int, place: int, n: int) -> np.ndarray:
         first = place * n
-        epochs, places = np.divmod(np.arange(first, first + n), len(self.data))
-        return np.concatenate([self._order(player, int(e))[places[epochs == e]] for e in np.unique(epochs)])
+        epochs, places = np.divmod(np.arange(first, first + n), size)
+        return np.concatenate([self._order(order, size, int(e))[places[epochs == e]] for e in np.unique(epochs)])
 
     def _fetch(self, draw: Draw) -> tuple[np.ndarray, np.ndarray | None]:
         place = draw.position * draw.shares + draw.share
@@ -154,10 +164,10 @@ class Stream:
         self._ahead[draw.player, after] = self._pool.submit(self.data.fetch, self.indices(draw.player, after, draw.n))
         return wanted.result() if wanted else self.data.fetch(self.indices(draw.player, place, draw.n))
 
-    def _order(self, player: str, epoch: int) -> np.ndarray:
+    def _order(self, player: str, size: int, epoch: int) -> np.ndarray:
         if (player, epoch) not in self._orders:
             # At most two epochs of a player are alive: the one that ends in a batch and the one that begins.
             self._orders = {k: v for k, v in self._orders.items() if k[0] != player or k[1] == epoch - 1}
             seed = hash64(self.seed, "order", player, epoch)
-            self._orders[player, epoch] = np.random.Generator(np.random.PCG64(seed)).permutation(len(self.data))
+            self._orders[player, epoch] = np.random.Generator(np.random.PCG64(seed)).permutation(size)
         return self._orders[player, epoch]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ganforge.core.config import UNCONDITIONED, Config, PlayerConfig
-from ganforge.core.data import Data, DataSpec
+from ganforge.core.data import Data, DataSpec, Split
 from ganforge.core.draw import Batch, Draw
 from ganforge.core.duel import Clock, Critique, Duel, Generated, Networks, Player, Role, Step
 from ganforge.core.latents import Generator
@@ -129,12 +129,17 @@ def _builds_nothing(data: DataSpec, options: Mapping[str, Any]) -> Networks:
     raise NotImplementedError("these parts came without an architecture")
 
 
+def _loads_nothing(split: Split) -> Data:
+    raise NotImplementedError("these parts came without data")
+
+
 @dataclass(frozen=True)
 class Parts:
     """What a game is made of, built and seeded, before effects are attached.
 
     `build(data, options)` makes the architecture's networks again, conditioned as the config says: for other data,
-    with some options other than the config's. `reading` is the loss's, where the loss came by its name.
+    with some options other than the config's. `reading` is the loss's, where the loss came by its name. `load` gives
+    a split of the run's data, for a game that is shown held-out samples.
     """
 
     config: Config
@@ -145,20 +150,28 @@ class Parts:
     device: torch.device
     build: Callable[[DataSpec, Mapping[str, Any]], Networks] = field(default_factory=lambda: _builds_nothing)
     reading: Reading | None = None
+    load: Callable[[Split], Data] = field(default_factory=lambda: _loads_nothing)
 
 
 @dataclass(frozen=True)
 class Export:
-    """A network users take away: which one, and whether it takes labels."""
+    """A network users take away: which one, and whether it takes labels.
+
+    One that takes pictures [N, C, H, W] in the place of latents has a `multiple`, of which their sides must be
+    multiples, and a shortest side, `least`.
+    """
 
     network: str
     labelled: bool = False
+    multiple: int = 0
+    least: int = 0
 
 
 class Game(nn.Module):
     """Networks, their averages, effects, the loss and the players. A paper with other rules subclasses it."""
 
     averaged: Sequence[str] = ("generator",)
+    sampled_at_once: int = 64
 
     def __init__(self, parts: Parts) -> None:
         super().__init__()
@@ -270,25 +283,34 @@ class Game(nn.Module):
             images = effect.view(images, step.draw.scoped(f"view/{key}/{name}"), step.clock)
         return images
 
+    def inputs(self, seed: int, n: int, *, start: int = 0, truncation: float | None = None) -> np.ndarray:
+        """What `sample` and `preview` take for pictures `start` … `start + n` of `seed`: latents [n, latent.width]."""
+        return self.latent.sample(seed, n, start=start, truncation=truncation)
+
+    def preview(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """What a sample picture shows for each input: by default its sample."""
+        return self.sample(latents, labels)
+
     @torch.no_grad()
     def sample(self, latents: np.ndarray, labels: np.ndarray | None = None, network: str = "generator") -> np.ndarray:
-        """The averaged network's samples in fp32: [N, latent.width] to float32 [N, *shape], in pieces of 64."""
+        """The averaged network's samples in fp32: [N, latent.width] to float32 [N, *shape], in pieces."""
         module = self.ema[network]
         pieces = []
-        for start in range(0, len(latents), 64):
-            z = torch.from_numpy(latents[start : start + 64]).to(self.device)
-            y = None if labels is None else torch.from_numpy(labels[start : start + 64]).to(self.device)
+        for start in range(0, len(latents), self.sampled_at_once):
+            rows = slice(start, start + self.sampled_at_once)
+            z = torch.from_numpy(latents[rows]).to(self.device)
+            y = None if labels is None else torch.from_numpy(labels[rows]).to(self.device)
             pieces.append(module(z, y).images.float().cpu().numpy())
         return np.ascontiguousarray(np.concatenate(pieces))
 
     def pictured(
         self, latents: np.ndarray, labels: np.ndarray | None, data: Data
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """What a sample picture shows: samples of the fixed latents, and the labels by which they are laid out.
+        """The whole of a sample picture: previews of the fixed inputs, and the labels by which they are laid out.
 
         A game with more to show puts it among them. `data` is the training split.
         """
-        return self.sample(latents, labels), labels
+        return self.preview(latents, labels), labels
 
     def precision(self) -> torch.autocast:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.config.machine.precision)

@@ -202,10 +202,10 @@ def _fixed_inputs(game: Game) -> tuple[np.ndarray, np.ndarray | None]:
     """What every sample picture is made from. With classes: each class from the same latents, in turn."""
     seed, n = game.config.seed, game.config.samples
     if not game.labelled:
-        return game.latent.sample(seed, n), None
+        return game.inputs(seed, n), None
     classes = len(game.data.classes)
     n = max(n - n % classes, classes)
-    latents = game.latent.sample(seed, n // classes)
+    latents = game.inputs(seed, n // classes)
     return latents.repeat(classes, axis=0), game.data.labels(n)
 
 

@@ -110,14 +110,22 @@ class Run:
         Raises:
             GanforgeError: labels of another number or out of range, or for a generator that takes none.
         """
+        return self.game.sample(
+            self.game.inputs(seed, n, start=start, truncation=truncation), self._labels(labels, n, start)
+        )
+
+    def preview(
+        self, n: int, seed: int = 0, *, truncation: float | None = None, labels: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The same samples as a sample picture shows them: of a translation, beside what was translated."""
+        return self.game.preview(self.game.inputs(seed, n, truncation=truncation), self._labels(labels, n, 0))
+
+    def _labels(self, labels: np.ndarray | None, n: int, start: int) -> np.ndarray | None:
         if labels is not None:
             if not self.labelled:
                 raise GanforgeError(f"{self.directory} takes no labels")
             check_labels(labels, n, len(self.data.classes))
-        if labels is None and self.labelled:
-            labels = self.data.labels(n, start=start)
-        latents = self.game.latent.sample(seed, n, start=start, truncation=truncation)
-        return self.game.sample(latents, labels)
+        return self.data.labels(n, start=start) if labels is None and self.labelled else labels
 
     def save_config(self) -> None:
         recorded = {"data_fingerprint": self.fingerprint, "data_spec": self.data.model_dump(mode="json")}
@@ -216,7 +224,8 @@ def build_game(config: Config, data: DataSpec, registry: Registry) -> Game:
             name: _build(registry, "regularizer", name, values) for name, values in config.regularizers.items()
         }
         reading = registry.find("loss", config.loss.name).reading
-        parts = Parts(config, data, networks, loss, effects, device, partial(_build_again, config, registry), reading)
+        build, load = partial(_build_again, config, registry), partial(load_data, config.data, registry)
+        parts = Parts(config, data, networks, loss, effects, device, build, reading, load)
         make = registry.find("recipe", config.recipe.name).game
         with attributed(registry, "recipe", config.recipe.name, "game"):
             game: Game = make(config, parts) if make else AdversarialGame(parts)

@@ -109,10 +109,12 @@ class Regularizer(Spec[O_contra]):
 class Recipe(Spec[O_contra]):
     """A complete, runnable GAN. `settings` gives the paper's numbers for a data spec as a nested mapping of the
     config's keys (`ganforge.core.config`); `game` builds something other than generator against discriminator.
-    `small` are settings under which a round takes milliseconds, for `ganforge plugins check`.
+    `small` are settings under which a round takes milliseconds, for `ganforge plugins check`. `takes` is the data it
+    plays on: single samples, or pictures of two domains, which `pairs` must belong together.
     """
 
     settings: Callable[[O_contra, DataSpec], Mapping[str, Any]]
+    takes: Literal["samples", "domains", "pairs"] = "samples"
     game: Callable[[Config, Parts], Game] | None = None
     small: Mapping[str, Any] = field(default_factory=dict)
 

@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError
 
-from ganforge.core.card import CARD_KEY, Card, Score, parse_card
+from ganforge.core.card import CARD_KEY, Card, Input, Score, parse_card
 from ganforge.core.config import images_per_round
 from ganforge.core.errors import GanforgeError, unknown
 from ganforge.core.files import atomic
@@ -65,7 +65,8 @@ def export(
     card = _card(run, name, wanted, form)
     frozen = freeze(run.game.ema[wanted.network])
     model, card = _proved(frozen, card, force)
-    card = card.model_copy(update={"directions": directions(frozen, card.latent, labelled=card.labelled)})
+    if card.image is None:
+        card = card.model_copy(update={"directions": directions(frozen, card.latent, labelled=card.labelled)})
     if judge is not None:
         scored = Model(Session(with_card(model, card), str(path)))
         card = card.model_copy(update={"scores": tuple(judge(scored))})
@@ -160,7 +161,7 @@ def _card(run: Run, name: str, wanted: Export, form: Form) -> Card:
         dataset_options=_shareable(config.data.values),
         data_fingerprint=run.fingerprint,
         latent=config.latent,
-        inputs=form.inputs_of(config.latent, len(run.data.classes) if wanted.labelled else 0),
+        inputs=_inputs(run, wanted, form),
         outputs=(form.output_of(run.data),),
         precision=form.precision,
         rounds=run.round,
@@ -168,6 +169,12 @@ def _card(run: Run, name: str, wanted: Export, form: Form) -> Card:
         config_sha256=config.digest(),
         ganforge=_own_version(),
     )
+
+
+def _inputs(run: Run, wanted: Export, form: Form) -> tuple[Input, ...]:
+    if wanted.multiple:
+        return form.image_of(run.data.shape[0], wanted.multiple, wanted.least)
+    return form.inputs_of(run.config.latent, len(run.data.classes) if wanted.labelled else 0)
 
 
 def _shareable(options: Mapping[str, Any]) -> dict[str, Any]:

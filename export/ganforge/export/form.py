@@ -30,6 +30,18 @@ class Form(Options):
             inputs.append(Input(name="label", role="label", dtype="int64", width=1, low=0, high=classes - 1))
         return tuple(inputs)
 
+    def image_of(self, channels: int, multiple: int, least: int) -> tuple[Input, ...]:
+        """The one input of a graph that translates pictures.
+
+        Raises:
+            GanforgeError: seeds, of which there are no pictures to translate; int8, which would have to see some.
+        """
+        if self.inputs == "seed" or self.precision == "int8":
+            what = "makes nothing of seeds" if self.inputs == "seed" else "is not offered in int8"
+            raise GanforgeError(f"a network that translates pictures {what}; leave that out")
+        image = Input(name="image", role="image", dtype="float32", width=channels, low=-1, high=1)
+        return (image.model_copy(update={"multiple": multiple, "least": least}),)
+
     def output_of(self, data: DataSpec) -> Output:
         """The graph's output.
 

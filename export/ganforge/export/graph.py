@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
+from typing import Any
 
-import numpy as np
 import onnx
 import torch
 from google.protobuf.message import Message
@@ -20,7 +20,10 @@ OPSET = 20
 
 
 class Frozen(nn.Module):
-    """A bare generator: latents [N, width] and label int64 [N, 1] to samples, in float32 whatever it computes in."""
+    """A bare generator: latents [N, width] and label int64 [N, 1] to samples, in float32 whatever it computes in.
+
+    One that translates pictures takes them [N, C, H, W] in the place of latents.
+    """
 
     def __init__(self, generator: nn.Module, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
@@ -40,6 +43,18 @@ class OfLatents(nn.Module):
 
     def forward(self, z: Tensor, codes: Tensor | None = None, label: Tensor | None = None) -> Tensor:
         samples: Tensor = self.finish(self.frozen(z if codes is None else torch.cat([z, codes], dim=1), label))
+        return samples
+
+
+class OfImages(nn.Module):
+    """The file that is given pictures [N, C, H, W]."""
+
+    def __init__(self, frozen: Frozen, finish: nn.Module) -> None:
+        super().__init__()
+        self.frozen, self.finish = frozen, finish
+
+    def forward(self, image: Tensor) -> Tensor:
+        samples: Tensor = self.finish(self.frozen(image))
         return samples
 
 
@@ -87,9 +102,7 @@ def trace(frozen: Frozen, card: Card) -> onnx.ModelProto:
         GanforgeError: the exporter cannot follow the network's code.
     """
     # Two rows to trace with: a dynamic size of one would be taken for a constant.
-    arrays = card.feed_seeds(np.arange(2), np.zeros(2, np.int64))
-    example = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    batch = torch.export.Dim("batch")
+    example = {name: torch.from_numpy(array) for name, array in card.example(2).items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about its own dependencies: nothing a user could act on
         try:
@@ -97,7 +110,7 @@ def trace(frozen: Frozen, card: Card) -> onnx.ModelProto:
                 _whole(frozen, card),
                 kwargs=example,
                 dynamo=True,
-                dynamic_shapes={name: {0: batch} for name in example},
+                dynamic_shapes=_dynamic(card),
                 opset_version=OPSET,
                 output_names=[one.name for one in card.outputs],
                 verbose=False,
@@ -112,9 +125,20 @@ def trace(frozen: Frozen, card: Card) -> onnx.ModelProto:
     return model
 
 
+def _dynamic(card: Card) -> dict[str, dict[int, Any]]:
+    """Every input's first axis, and the sides of pictures, in steps that the network can take."""
+    axes: dict[int, Any] = {0: torch.export.Dim("batch")}
+    if card.image is not None:
+        steps = [torch.export.Dim(name, min=1, max=1 << 16) for name in ("rows", "columns")]
+        axes |= {2 + i: card.image.multiple * step for i, step in enumerate(steps)}
+    return {one.name: axes for one in card.inputs}
+
+
 def _whole(frozen: Frozen, card: Card) -> nn.Module:
     """What the file computes, between the inputs and the output that its card names."""
     finish = Pixels() if card.outputs[0].dtype == "uint8" else nn.Identity()
+    if card.image is not None:
+        return OfImages(frozen, finish).eval()
     whole = OfSeeds(FromSeeds(card.latent), frozen, finish) if card.seeded else OfLatents(frozen, finish)
     return whole.eval()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -10,7 +11,7 @@ import torch
 
 from ganforge.core.card import Card, Parity, Precision
 from ganforge.core.errors import GanforgeError
-from ganforge.core.latents import picture_seeds
+from ganforge.core.latents import picture_seeds, uniforms
 from ganforge.export.graph import Frozen
 from ganforge.serve.runtime import Session
 
@@ -30,7 +31,8 @@ def prove(model: onnx.ModelProto, frozen: Frozen, card: Card, *, force: bool = F
     """Run the graph in onnxruntime beside the network in torch, in fp32, on the latents that numpy makes.
 
     The network runs once, on the largest batch; smaller batches must repeat its first rows. So the proof also
-    says that no sample depends on its neighbours, without which one seed would not be one picture.
+    says that no sample depends on its neighbours, without which one seed would not be one picture. Pictures to
+    translate are noise of several heights and widths, the training's among them.
 
     Args:
         force: accept what a lower precision costs, however much.
@@ -42,15 +44,12 @@ def prove(model: onnx.ModelProto, frozen: Frozen, card: Card, *, force: bool = F
     _check(model, what)
     session = Session(model.SerializeToString(), what)
     session.check(card)
-    seeds = picture_seeds(0, max(BATCHES))
-    labels = np.arange(len(seeds), dtype=np.int64) % max(1, len(card.data.classes))
     found, tolerance = [], 0.0
-    for truncation in (None, TRUNCATION) if _truncates(card) else (None,):
-        expected = _expected(frozen, card, seeds, labels, truncation)
+    for feed, inputs, batches in _of_images(card) if card.image else _of_seeds(card):
+        expected = _expected(frozen, *inputs)
         tolerance = _tolerance(expected, card)
-        for n in BATCHES:
-            given = session.run(card.feed_seeds(seeds[:n], labels[:n], truncation=truncation))
-            found.append(_differences(given, expected[:n]))
+        for n in batches:
+            found.append(_differences(session.run(feed(n)), expected[:n]))
             if not force or card.precision == "fp32":
                 _judge(found[-1], tolerance, card.precision, n, what)
     return Parity(
@@ -58,22 +57,61 @@ def prove(model: onnx.ModelProto, frozen: Frozen, card: Card, *, force: bool = F
         max_difference=max(float(one.max()) for one in found),
         mean_difference=max(float(one.mean()) for one in found),
         tolerance=tolerance,
+        sides=tuple(_sides(card)) if card.image else (),
         torch=torch.__version__,
         onnxruntime=session.version,
     )
+
+
+class Trial(NamedTuple):
+    """The graph's inputs for the first n rows, the network's for all rows, and which n to try."""
+
+    feed: Callable[[int], dict[str, np.ndarray]]
+    inputs: tuple[np.ndarray, ...]
+    batches: tuple[int, ...]
+
+
+def _of_seeds(card: Card) -> Iterator[Trial]:
+    seeds = picture_seeds(0, max(BATCHES))
+    labels = np.arange(len(seeds), dtype=np.int64) % max(1, len(card.data.classes))
+    for truncation in (None, TRUNCATION) if _truncates(card) else (None,):
+
+        def feed(n: int, truncation: float | None = truncation) -> dict[str, np.ndarray]:
+            return card.feed_seeds(seeds[:n], labels[:n], truncation=truncation)
+
+        latents = card.latent.from_seeds(seeds, truncation=truncation)
+        yield Trial(feed, (latents, labels[:, None]) if card.labelled else (latents,), BATCHES)
+
+
+def _of_images(card: Card) -> Iterator[Trial]:
+    """All batches at the smallest size, and single pictures at the others, which may be large."""
+    for i, (height, width) in enumerate(_sides(card)):
+        batches = (1,) if i else BATCHES
+        noise = uniforms(picture_seeds(0, max(batches)), card.data.shape[0] * height * width)
+        images = (2 * noise - 1).astype(np.float32).reshape(len(noise), -1, height, width)
+
+        def feed(n: int, images: np.ndarray = images) -> dict[str, np.ndarray]:
+            return card.feed_images(images[:n])
+
+        yield Trial(feed, (images,), batches)
+
+
+def _sides(card: Card) -> Iterator[tuple[int, int]]:
+    """The smallest square, an oblong a step larger than twice that, and the training's own."""
+    assert card.image is not None
+    small, step = card.example(1)["image"].shape[-1], card.image.multiple
+    _, height, width = card.data.shape
+    yield from dict.fromkeys([(small, small), (small, 2 * small + step), (height, width)])
 
 
 def _truncates(card: Card) -> bool:
     return any(one.role == "truncation" for one in card.inputs)
 
 
-def _expected(
-    frozen: Frozen, card: Card, seeds: np.ndarray, labels: np.ndarray, truncation: float | None
-) -> np.ndarray:
+def _expected(frozen: Frozen, *inputs: np.ndarray) -> np.ndarray:
     """The network's samples, float32 [N, *shape]."""
-    latents = torch.from_numpy(card.latent.from_seeds(seeds, truncation=truncation))
     with torch.no_grad():
-        samples = frozen(latents, torch.from_numpy(labels[:, None]) if card.labelled else None).numpy()
+        samples: np.ndarray = frozen(*map(torch.from_numpy, inputs)).numpy()
     if not np.isfinite(samples).all():
         raise GanforgeError("the generator gives values that are not finite: its training has failed")
     return samples

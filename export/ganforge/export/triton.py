@@ -58,7 +58,7 @@ def configuration(card: Card, name: str) -> str:
         f"name: {_quoted(name)}",
         'backend: "onnxruntime"',
         f"max_batch_size: {MAX_BATCH}",
-        *(f"input {_tensor(one.name, one.dtype, (one.width,))}" for one in card.inputs),
+        *(f"input {_tensor(one.name, one.dtype, one.sizes)}" for one in card.inputs),
         *(f"output {_tensor(one.name, one.dtype, card.sizes(one))}" for one in card.outputs),
         "dynamic_batching { max_queue_delay_microseconds: 0 }",
     ]

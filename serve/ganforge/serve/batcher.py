@@ -151,7 +151,7 @@ class Batcher:
         return jobs
 
     def _fits(self, job: Job, first: Job, size: int) -> bool:
-        return size + job.n <= self.usual_batch and not (job.alone or first.alone)
+        return size + job.n <= self.usual_batch and not (job.alone or first.alone) and _alike(job, first)
 
     def _timed(self, feed: Feed) -> tuple[np.ndarray, float]:
         start = time.perf_counter()
@@ -176,6 +176,11 @@ class Batcher:
             job.alone = job.waiting = True
             self.queued += job.n
             self._waiting.appendleft(job)
+
+
+def _alike(job: Job, first: Job) -> bool:
+    """Whether two jobs' rows go into one array: pictures to translate have the size they have."""
+    return all(job.feed[name].shape[1:] == rows.shape[1:] for name, rows in first.feed.items())
 
 
 def _joined(jobs: list[Job]) -> Feed:

@@ -55,8 +55,8 @@ class Gallery:
         return Answer(self._page, "text/html; charset=utf-8", headers={"content-security-policy": POLICY})
 
     async def models(self, request: Request, names: Names) -> Answer:
-        """What the page offers for each model."""
-        return as_json([_described(one, self._limits) for one in self._repository.loaded()])
+        """What the page offers for each model that draws of seeds."""
+        return as_json([_described(one, self._limits) for one in self._drawers()])
 
     async def images(self, request: Request, names: Names) -> Answer:
         values = request.query(*PARAMETERS)
@@ -82,13 +82,22 @@ class Gallery:
 
     def _served(self, values: Mapping[str, str]) -> Served:
         name = values.get("model") or self._first()
-        return self._repository.get(name, values.get("version", ""))
+        served = self._repository.get(name, values.get("version", ""))
+        if served.card.image is not None:
+            raise Refused(400, f"'{name}' translates pictures and draws none of seeds: POST them to its infer")
+        return served
 
     def _first(self) -> str:
-        loaded = self._repository.loaded()
-        if not loaded:
-            raise Refused(404, "no model is loaded")
-        return loaded[0].name
+        drawers = self._drawers()
+        if not drawers:
+            raise Refused(
+                404, "no model is loaded that draws of seeds" if self._repository.loaded() else "no model is loaded"
+            )
+        return drawers[0].name
+
+    def _drawers(self) -> list[Served]:
+        """The models that make pictures of latents, and not of other pictures."""
+        return [one for one in self._repository.loaded() if one.card.image is None]
 
     def _drawing(self, values: Mapping[str, str]) -> Drawing:
         if (format_ := values.get("format") or "png") not in FORMATS:
@@ -108,7 +117,7 @@ class Gallery:
 
     def _check_size(self, drawing: Drawing, served: Served) -> None:
         """The grid counts as it is drawn: small pictures are enlarged."""
-        check_pixels(served, drawing.n, self._limits.max_pixels)
+        check_pixels(drawing.n, served.card.data.shape[1:], self._limits.max_pixels)
         if drawing.n * 66 * 66 > self._limits.max_pixels:
             raise Refused(400, f"a grid of {drawing.n} is more than the {self._limits.max_pixels} pixels allowed")
 

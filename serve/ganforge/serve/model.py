@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ganforge.core.card import Card
+from ganforge.core.card import Card, Input
 from ganforge.core.data import check_labels
 from ganforge.core.errors import GanforgeError
 from ganforge.core.latents import Generator, picture_seeds
@@ -16,6 +16,7 @@ from ganforge.serve.runtime import Session
 
 _GIVEN = {"z", "codes", "label"}
 _SEEDED = {"seed", "truncation", "label"}
+_TRANSLATED = {"image"}
 _OUTPUTS = {
     "images": {("images", "float32", "NCHW"), ("images", "uint8", "NHWC")},
     "points": {("points", "float32", "NK")},
@@ -58,15 +59,25 @@ class Model:
         roles = {one.role for one in self.card.inputs}
         outputs = [(one.name, one.dtype, one.layout) for one in self.card.outputs]
         known = len(outputs) == 1 and outputs[0] in _OUTPUTS[self.card.data.kind]
-        if not known or not (roles <= _GIVEN or roles <= _SEEDED):
+        if not known or not (roles <= _GIVEN or roles <= _SEEDED or roles == _TRANSLATED):
             raise GanforgeError(f"{session.where} has inputs or outputs unknown to this ganforge: upgrade it")
-        one = np.zeros(1, np.int64)
-        session.run(self.card.feed_seeds(one, one if self.card.labelled else None))
+        session.run(self.card.example(1))
 
     @property
     def device(self) -> str:
         """Where it runs: `cpu` or `cuda`."""
         return self._session.device
+
+    @property
+    def image(self) -> Input:
+        """The input for pictures, of a model that translates them.
+
+        Raises:
+            GanforgeError: it makes its pictures of latents.
+        """
+        if self.card.image is None:
+            raise GanforgeError(f"{self._session.where} makes pictures of latents, and translates none")
+        return self.card.image
 
     @property
     def generator(self) -> Generator:
@@ -97,6 +108,7 @@ class Model:
         Raises:
             GanforgeError: a number out of range, a class that does not exist.
         """
+        self._check_makes()
         for name, value, least in (("n", n, 1), ("start", start, 0), ("batch_size", batch_size, 1)):
             if value < least:
                 raise GanforgeError(f"{name} must be at least {least}, not {value}")
@@ -123,6 +135,7 @@ class Model:
             GanforgeError: arrays of another shape; labels missing, not wanted or out of range; a file that makes its
                 own latents.
         """
+        self._check_makes()
         if self.card.seeded:
             raise GanforgeError(f"{self._session.where} makes its own latents; export it with --inputs z to give them")
         width = self.card.latent.width
@@ -135,8 +148,42 @@ class Model:
         self, seeds: np.ndarray, labels: np.ndarray | None = None, truncation: float | None = None
     ) -> np.ndarray:
         """What `generate` gives for the latents of picture seeds, int64 [N] as from `latents.picture_seeds`."""
+        self._check_makes()
         self._check_labels(labels, len(seeds))
         return self._floats(self._session.run(self.card.feed_seeds(seeds, labels, truncation=truncation)))
+
+    def translate(self, pictures: np.ndarray) -> np.ndarray:
+        """Pictures of the one domain as pictures of the other: uint8 [N, H, W, C] to the same.
+
+        Sides that the network cannot take are filled up at the bottom and the right with the picture's mirror image,
+        which is cut off again.
+
+        Raises:
+            GanforgeError: a model that makes pictures of latents; arrays of another shape or type.
+        """
+        image = self.image
+        if pictures.ndim != 4 or pictures.shape[3] != image.width or pictures.dtype != np.uint8 or not pictures.size:
+            raise GanforgeError(
+                f"pictures must be uint8 [N, H, W, {image.width}], not {pictures.dtype} {list(pictures.shape)}"
+            )
+        height, width = pictures.shape[1:3]
+        filled = np.pad(
+            pictures, ((0, 0), (0, _missing(height, image)), (0, _missing(width, image)), (0, 0)), "symmetric"
+        )
+        images = self._session.run(self.card.feed_images(from_pixels(filled)))
+        translated = images if images.dtype == np.uint8 else to_pixels(images)
+        if translated.shape != filled.shape:
+            raise GanforgeError(
+                f"{self._session.where} gives pictures of {list(translated.shape)} for {list(filled.shape)}"
+            )
+        return translated[:, :height, :width]
+
+    def _check_makes(self) -> None:
+        if self.card.image is not None:
+            raise GanforgeError(
+                f"{self._session.where} translates pictures, and makes none of latents: ganforge translate "
+                f"{self._session.where} PICTURES OUT"
+            )
 
     def _floats(self, samples: np.ndarray) -> np.ndarray:
         return from_pixels(samples) if samples.dtype == np.uint8 else samples
@@ -162,3 +209,9 @@ class Model:
             raise GanforgeError(f"{self._session.where} {rule} labels")
         if labels is not None:
             check_labels(labels, n, len(self.card.data.classes))
+
+
+def _missing(side: int, image: Input) -> int:
+    """By how many pixels a picture's side is too short for the network."""
+    wanted = max(side, image.least)
+    return wanted + -wanted % image.multiple - side

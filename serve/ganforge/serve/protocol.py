@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -45,8 +45,8 @@ class Protocol:
     async def metadata(self, request: Request, names: Names) -> Answer:
         served = self._served(names)
         versions = [one.version for one in self._repository.loaded(served.name)]
-        inputs = [_tensor(one, [one.width]) for one in served.card.inputs]
-        outputs = [_tensor(one, sizes(served, one)) for one in served.card.outputs]
+        inputs = [_tensor(one, one.sizes) for one in served.card.inputs]
+        outputs = [_tensor(one, served.card.sizes(one)) for one in served.card.outputs]
         said = {"name": served.name, "versions": sorted(versions, key=int), "platform": PLATFORM}
         return as_json({**said, "inputs": inputs, "outputs": outputs})
 
@@ -57,8 +57,8 @@ class Protocol:
             "platform": PLATFORM,
             "backend": "onnxruntime",
             "max_batch_size": self._limits.max_batch,
-            "input": [_configured(one, [one.width]) for one in served.card.inputs],
-            "output": [_configured(one, sizes(served, one)) for one in served.card.outputs],
+            "input": [_configured(one, one.sizes) for one in served.card.inputs],
+            "output": [_configured(one, served.card.sizes(one)) for one in served.card.outputs],
             "dynamic_batching": {"max_queue_delay_microseconds": 0},
         }
         return as_json(config)
@@ -69,7 +69,8 @@ class Protocol:
         served = self._served(names)
         served.batcher.check_room()
         asked = parse(body, request.header("inference-header-content-length"), served.card)
-        self._check_pixels(served, asked.n)
+        sides = served.card.image and asked.feed[served.card.image.name].shape[2:]
+        check_pixels(asked.n, sides or served.card.data.shape[1:], self._limits.max_pixels)
         deadline = request.deadline
         if asked.seconds is not None:
             deadline = min(deadline, asyncio.get_running_loop().time() + asked.seconds)
@@ -105,9 +106,6 @@ class Protocol:
     def _unless_stopping(self, ready: bool) -> Answer:
         return Answer() if ready and not self.stopping else as_json({"error": "not ready"}, 503)
 
-    def _check_pixels(self, served: Served, n: int) -> None:
-        check_pixels(served, n, self._limits.max_pixels)
-
     async def _no_parameters(self, request: Request, *known: str) -> None:
         """A client may load what the server's owner put there, as it is there, and nothing else."""
         parameters = (await request.json()).get("parameters", {})
@@ -115,15 +113,9 @@ class Protocol:
             raise Refused(400, "a model is loaded as it lies on the server's disk; leave the parameters out")
 
 
-def sizes(served: Served, output: Output) -> list[int]:
-    """The sizes of one sample as an output has it."""
-    channels, *rest = served.card.data.shape
-    return [*rest, channels] if output.layout == "NHWC" else [channels, *rest]
-
-
-def check_pixels(served: Served, n: int, most: int) -> None:
-    """Raise Refused where `n` samples are more than one answer may hold."""
-    height, width = (served.card.data.shape[1:] or (1, 1))[:2]
+def check_pixels(n: int, sides: Sequence[int], most: int) -> None:
+    """Raise Refused where `n` samples of such sides, none for points, are more than one answer may hold."""
+    height, width = sides or (1, 1)
     if n * height * width > most:
         raise Refused(400, f"{n} samples of {height}×{width} are more than the {most} pixels an answer may have")
 
@@ -135,11 +127,11 @@ def own_version() -> str:
         return "0"
 
 
-def _tensor(one: Input | Output, size: list[int]) -> dict[str, Any]:
+def _tensor(one: Input | Output, size: Sequence[int]) -> dict[str, Any]:
     return {"name": one.name, "datatype": DATATYPES[one.dtype], "shape": [-1, *size]}
 
 
-def _configured(one: Input | Output, size: list[int]) -> dict[str, Any]:
+def _configured(one: Input | Output, size: Sequence[int]) -> dict[str, Any]:
     return {"name": one.name, "data_type": f"TYPE_{DATATYPES[one.dtype]}", "dims": size}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ganforge.core.card import CARD_KEY, Card, parse_card
+from ganforge.core.card import ANY, CARD_KEY, Card, parse_card
 from ganforge.core.errors import GanforgeError
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -73,9 +73,8 @@ class Session:
     def check(self, card: Card) -> None:
         """Raise GanforgeError unless the graph's inputs and outputs are the card's: names, types, shapes."""
         found = [_signature(node) for node in (*self._session.get_inputs(), *self._session.get_outputs())]
-        wanted = [f"{one.name} {one.dtype} [N, {one.width}]" for one in card.inputs]
-        for one in card.outputs:
-            wanted.append(f"{one.name} {one.dtype} [{', '.join(['N', *map(str, card.sizes(one))])}]")
+        wanted = [_described(one.name, one.dtype, one.sizes) for one in card.inputs]
+        wanted += [_described(one.name, one.dtype, card.sizes(one)) for one in card.outputs]
         if found != wanted:
             has, says = ", ".join(found), ", ".join(wanted)
             raise GanforgeError(f"the graph in {self.where} has {has}, and its card says {says}")
@@ -91,7 +90,11 @@ class Session:
             output: np.ndarray = self._session.run(None, dict(feed))[0]
         except Exception as error:
             raise GanforgeError(f"{self.where} cannot be run on a batch of {n}: {_reason(error)}") from None
-        wanted = [n, *self._session.get_outputs()[0].shape[1:]]
+        sizes = self._session.get_outputs()[0].shape[1:]
+        wanted = [
+            n,
+            *(size if isinstance(size, int) else got for size, got in zip(sizes, output.shape[1:], strict=True)),
+        ]
         if list(output.shape) != wanted:  # onnxruntime would only warn
             raise GanforgeError(f"{self.where} gives {list(output.shape)}, and its graph says {wanted}")
         return output
@@ -134,8 +137,15 @@ def _providers(runtime: Any, device: str) -> list[str]:
 
 def _signature(node: Any) -> str:
     first, *rest = node.shape or ["a scalar"]
-    sizes = ["N" if isinstance(first, str) or first is None else str(first), *map(str, rest)]
+    sizes = [
+        str(first) if isinstance(first, int) else "N",
+        *(str(one if isinstance(one, int) else ANY) for one in rest),
+    ]
     return f"{node.name} {_TYPES.get(node.type, node.type)} [{', '.join(sizes)}]"
+
+
+def _described(name: str, dtype: str, sizes: Sequence[int]) -> str:
+    return f"{name} {dtype} [{', '.join(['N', *map(str, sizes)])}]"
 
 
 def _reason(error: Exception) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ganforge.core.card import Card, Input
+from ganforge.core.card import ANY, Card, Input
 from ganforge.core.errors import nearest
 from ganforge.serve.errors import Refused
 from ganforge.serve.http import parse_object
@@ -103,48 +105,57 @@ def _feed(inputs: Sequence[Mapping[str, Any]], rest: memoryview, card: Card) -> 
 
 
 def _tensor(item: Mapping[str, Any], one: Input, rest: memoryview) -> tuple[np.ndarray, memoryview]:
-    """The array [n, width] of one input, and the bytes that belong to the next."""
+    """The array [n, width] of one input, or [n, C, H, W] of an image, and the bytes that belong to the next."""
     datatype = DATATYPES[one.dtype]
     if item.get("datatype") != datatype:
         raise Refused(400, f"input '{one.name}' must be {datatype}, not {str(item.get('datatype'))[:40]}")
-    n = _samples(item.get("shape"), one)
+    shape = _shape(item.get("shape"), one)
     parameters = _object(item.get("parameters", {}), f"parameters of input '{one.name}'")
     if any(name.startswith("shared_memory") for name in parameters):
         raise Refused(400, "shared memory is not offered; send the data")
     if (size := parameters.get("binary_data_size")) is None:
-        return _from_list(item.get("data"), n, one), rest
-    wanted = n * one.width * np.dtype(one.dtype).itemsize
+        return _from_list(item.get("data"), shape, one), rest
+    wanted = math.prod(shape) * np.dtype(one.dtype).itemsize
     if isinstance(size, bool) or size != wanted or "data" in item:
-        raise Refused(400, f"input '{one.name}' of {n} samples has {wanted} bytes, and binary_data_size must say so")
+        raise Refused(
+            400, f"input '{one.name}' of {shape[0]} samples has {wanted} bytes, and binary_data_size must say so"
+        )
     if len(rest) < wanted:
         raise Refused(400, f"input '{one.name}' has {wanted} bytes, and {len(rest)} are there")
     little = np.dtype(one.dtype).newbyteorder("<")
-    array = np.frombuffer(rest[:wanted], dtype=little).reshape(n, one.width).astype(one.dtype, copy=False)
+    array = np.frombuffer(rest[:wanted], dtype=little).reshape(shape).astype(one.dtype, copy=False)
     return array, rest[wanted:]
 
 
-def _samples(shape: object, one: Input) -> int:
-    good = isinstance(shape, list) and len(shape) == 2 and all(type(size) is int for size in shape)
-    if not good or shape[0] < 1 or shape[1] != one.width:  # type: ignore[index]
-        raise Refused(400, f"input '{one.name}' must have the shape [N, {one.width}], not {json.dumps(shape)[:60]}")
-    n: int = shape[0]  # type: ignore[index]
-    return n
+def _shape(shape: object, one: Input) -> list[int]:
+    good = isinstance(shape, list) and len(shape) == 1 + len(one.sizes) and all(type(size) is int for size in shape)
+    if not good or shape[0] < 1 or not all(map(partial(_agrees, one), shape[1:], one.sizes)):  # type: ignore[index]
+        sizes, sides = str(one.width), ""
+        if one.role == "image":
+            sizes, sides = f"{one.width}, H, W", f" with H and W multiples of {one.multiple} from {one.least}"
+        given = json.dumps(shape)[:60]
+        raise Refused(400, f"input '{one.name}' must have the shape [N, {sizes}]{sides}, not {given}")
+    return shape  # type: ignore[return-value]
 
 
-def _from_list(data: object, n: int, one: Input) -> np.ndarray:
+def _agrees(one: Input, size: int, wanted: int) -> bool:
+    return size >= one.least and size % one.multiple == 0 if wanted == ANY else size == wanted
+
+
+def _from_list(data: object, shape: Sequence[int], one: Input) -> np.ndarray:
     """Numbers in a list, flat or nested: no texts, no truth values, nothing that rounding would change."""
     kinds = "iuf" if one.dtype == "float32" else "iu"
     try:
         array = np.array(data)
-        good = isinstance(data, list) and array.dtype.kind in kinds and array.size == n * one.width
+        good = isinstance(data, list) and array.dtype.kind in kinds and array.size == math.prod(shape)
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
             array = array.astype(one.dtype) if good else array
     except (ValueError, TypeError, OverflowError, RecursionError):
         good = False
     if not good:
         what = "numbers" if one.dtype == "float32" else "whole numbers"
-        raise Refused(400, f"the data of input '{one.name}' must be a list of {n * one.width} {what}")
-    return array.reshape(n, one.width)
+        raise Refused(400, f"the data of input '{one.name}' must be a list of {math.prod(shape)} {what}")
+    return array.reshape(shape)
 
 
 def _check(array: np.ndarray, one: Input, card: Card) -> None:

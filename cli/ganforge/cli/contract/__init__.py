@@ -7,7 +7,8 @@ from collections.abc import Sequence
 PAGE = """# The contract
 
 What every recipe must hold, as `ganforge plugins check --markdown docs/contract.md` found it: tiny networks, a few
-rounds on the embedded digits. ✓ holds; ✗ fails; a number alone does not apply, for the reason below the table.
+rounds on the embedded digits, in two styles for translations. ✓ holds; ✗ fails; a number alone does not apply, for
+the reason below the table.
 
 - **finite**: every figure and weight.
 - **learns**: the samples' energy distance to the data halves in 200 to 1,600 rounds.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import cache
 from pathlib import Path
 
@@ -26,8 +27,10 @@ def check(file: Path) -> str:
         return reason(error)
 
 
-def decode(file: Path, resolution: int, channels: int) -> np.ndarray:
-    """The largest centred square of a picture, resized to uint8 [channels, resolution, resolution].
+def decode(file: Path, resolution: int, channels: int, parts: int = 1) -> np.ndarray:
+    """The largest centred square of a picture, resized to uint8 [parts * channels, resolution, resolution].
+
+    A file may hold several pictures of one width side by side: `parts` of them come one behind the other.
 
     Resizing is bicubic and anti-aliased. The picture is turned as its EXIF orientation says, transparent
     parts lie on white, an animation gives its first frame; 16-bit grey is scaled to 8, floating-point grey is
@@ -37,15 +40,33 @@ def decode(file: Path, resolution: int, channels: int) -> np.ndarray:
         Exception: of almost any type, as Pillow's decoders do on a file that is damaged, not a picture, or so
             large (`Image.DecompressionBombError`) that it is taken for an attack.
     """
-    with Image.open(file, formats=_formats()) as opened:
-        # A JPEG is decoded at an eighth, a quarter or half its size where that is still twice what is wanted.
-        opened.draft(None, (2 * resolution, 2 * resolution))
-        opened.load()
-        image = _to_mode(_upright(opened), "L" if channels == 1 else "RGB")
+    # A JPEG is decoded at an eighth, a quarter or half its size where that is still twice what is wanted.
+    image = _open(file, channels, (2 * parts * resolution, 2 * resolution))
+    # Cut first: a resized box takes a little of what lies around it.
+    cuts = [image.width * part // parts for part in range(parts + 1)]
+    pieces = [image.crop((left, 0, right, image.height)) for left, right in itertools.pairwise(cuts)]
+    return np.concatenate([_square(piece, resolution, channels) for piece in pieces])
+
+
+def _square(image: Image.Image, resolution: int, channels: int) -> np.ndarray:
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     square = image.resize((resolution, resolution), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
     return np.asarray(square).reshape(resolution, resolution, channels).transpose(2, 0, 1)
+
+
+def read(file: Path, channels: int) -> np.ndarray:
+    """A whole picture at its own size, otherwise as `decode` takes it: uint8 [H, W, channels]; raises the same."""
+    image = _open(file, channels)
+    return np.asarray(image).reshape(image.height, image.width, channels)
+
+
+def _open(file: Path, channels: int, enough: tuple[int, int] | None = None) -> Image.Image:
+    with Image.open(file, formats=_formats()) as opened:
+        if enough is not None:
+            opened.draft(None, enough)
+        opened.load()
+        return _to_mode(_upright(opened), "L" if channels == 1 else "RGB")
 
 
 def reason(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +15,25 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from pydantic import Field, field_validator
 
-from ganforge.core import ArrayData, Data, DataRequest, Dataset, DataSpec, GanforgeError, Options, hookimpl
+from ganforge.core import (
+    ArrayData,
+    Data,
+    DataRequest,
+    Dataset,
+    DataSpec,
+    GanforgeError,
+    Options,
+    UnpairedData,
+    hookimpl,
+)
+from ganforge.core.data import Split
 from ganforge.plugins.datasets import decode
 from ganforge.plugins.datasets.common import split_indices
 
 RESOLUTION = 64  # unless asked otherwise
 THREADS = min(16, os.cpu_count() or 1)  # Pillow decodes and resizes outside Python's lock
+DOMAINS = ("A", "B")  # as the folders of CycleGAN's data sets are called, trainA and trainB
+HELD_OUT_NAMES = ("test", "val")
 SHOWN = 3  # unreadable files named in the warning
 
 T = TypeVar("T")
@@ -29,7 +43,10 @@ log = logging.getLogger("ganforge")
 class FolderOptions(Options):
     """Where the pictures are and how they are kept."""
 
-    path: str = Field(min_length=1, description="the folder; a subfolder for each class, or none")
+    path: str = Field(
+        min_length=1, description="the folder; a subfolder for each class, or none; or trainA and trainB, two domains"
+    )
+    pairs: bool = Field(False, description="each file is a pair of pictures side by side, A|B, for translation")
     channels: Literal[3, 1] = Field(3, description="3: colour; 1: grey")
     memory_gib: float = Field(4.0, ge=0, description="kept in memory up to this; beyond, read again")
 
@@ -43,21 +60,47 @@ class FolderOptions(Options):
 def load(options: FolderOptions, request: DataRequest) -> Data:
     """One split of the folder's readable pictures; one in ten is held out, by the hash of its name.
 
+    As data sets for translation are distributed, a split may have a subfolder of its own: `trainA` and `trainB`, with
+    or without `testA` and `testB`, are two domains; pairs may lie in `train` and in `test` or `val`.
+
     Raises:
         GanforgeError: the folder cannot be read, or holds no readable picture, or none for this split.
     """
-    folder, resolution = Path(options.path), request.resolution or RESOLUTION
+    folder = Path(options.path)
+    if options.pairs:
+        return _load(*_own(folder, "", request.split), options, request)
+    if not all((folder / f"train{domain}").is_dir() for domain in DOMAINS):
+        return _load(folder, False, options, request)
+    sides = tuple(_load(*_own(folder, domain, request.split), options, request) for domain in DOMAINS)
+    return UnpairedData(sides[0].spec.model_copy(update={"classes": (), "domains": DOMAINS}), sides)
+
+
+def _own(folder: Path, domain: str, split: Split) -> tuple[Path, bool]:
+    """Where a split of a domain lies, and whether that is all of the folder: a held-out split has its own or none."""
+    training = folder / f"train{domain}"
+    if not training.is_dir():
+        return folder, False
+    held_out = [folder / f"{name}{domain}" for name in HELD_OUT_NAMES]
+    found = next((path for path in held_out if path.is_dir()), None)
+    return (training, found is not None) if split == "train" or found is None else (found, True)
+
+
+def _load(folder: Path, whole: bool, options: FolderOptions, request: DataRequest) -> Data:
+    """The pictures of one folder: all of them, or those of the split."""
+    resolution = request.resolution or RESOLUTION
     names = find(folder)
     problems = dict(zip(names, _in_threads(lambda name: decode.check(folder / name), names), strict=True))
     readable = [name for name in names if not problems[name]]
     if not readable:
         first = f"{names[0]}: {problems[names[0]]}"
         raise GanforgeError(f"none of the {len(names)} image files in {folder} can be read ({first})")
-    classes = find_classes(readable, folder)
-    chosen = split_indices([os.fsencode(name) for name in readable], request.split, str(folder))
-    spec = DataSpec(shape=(options.channels, resolution, resolution), classes=classes)
+    keys = [os.fsencode(name) for name in readable]
+    chosen = range(len(keys)) if whole else split_indices(keys, request.split, str(folder))
+    shape = (options.channels, resolution, resolution)
+    pairs: dict[str, Any] = {"domains": DOMAINS, "paired": True} if options.pairs else {}
+    spec = DataSpec(shape=shape, classes=() if options.pairs else find_classes(readable, folder), **pairs)
     data: Data = (lazy := LazyImages(spec, folder, tuple(readable[i] for i in chosen)))
-    if len(chosen) * options.channels * resolution**2 <= options.memory_gib * 2**30:
+    if len(chosen) * math.prod(spec.stacked) <= options.memory_gib * 2**30:
         data, late = _in_memory(lazy)
         problems.update(late)
     _report({name: problem for name, problem in problems.items() if problem}, len(names), folder)
@@ -151,7 +194,7 @@ class LazyImages:
     def decode(self, name: str) -> np.ndarray:
         """One picture; raises what `decode.decode` raises."""
         channels, resolution, _ = self.spec.shape
-        return decode.decode(self.folder / name, resolution, channels)
+        return decode.decode(self.folder / name, resolution, channels, max(1, len(self.spec.domains)))
 
     def _read(self, index: int) -> tuple[np.ndarray, str]:
         for step in range(len(self)):
@@ -174,7 +217,7 @@ def _in_memory(lazy: LazyImages) -> tuple[ArrayData, dict[str, str]]:
     Raises:
         GanforgeError: none could be.
     """
-    samples = np.empty((len(lazy), *lazy.spec.shape), np.uint8)
+    samples = np.empty((len(lazy), *lazy.spec.stacked), np.uint8)
 
     def fill(index: int) -> str:
         try:
