@@ -13,6 +13,7 @@ BUILTIN = {
     "r3gan": "ganforge.plugins.papers.r3gan",
     "sagan": "ganforge.plugins.papers.sagan",
     "biggan": "ganforge.plugins.papers.biggan",
+    "progan": "ganforge.plugins.papers.progan",
     "unrolled": "ganforge.plugins.papers.unrolled",
     "gman": "ganforge.plugins.papers.gman",
     "pacgan": "ganforge.plugins.papers.pacgan",
