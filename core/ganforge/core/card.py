@@ -26,7 +26,8 @@ class Input(CardModel):
     """One input of the graph, always [N, width].
 
     A `seed` is a picture's own, as `ganforge.core.latents.picture_seeds` gives them, and any int64 is one: the graph
-    makes z and the codes of it. A `truncation` belongs to it; `default` is the one that leaves all as it is.
+    makes z and the codes of it. A `truncation` belongs to it, or beside z to the network's styles; `default` is the
+    one that leaves all as it is.
     """
 
     name: str
@@ -131,18 +132,28 @@ class Card(CardModel):
         """Whether the graph makes its own latents, out of seeds."""
         return any(one.role == "seed" for one in self.inputs)
 
+    @property
+    def styled(self) -> bool:
+        """Whether the graph is given latents and truncates by itself, in its styles."""
+        return not self.seeded and any(one.role == "truncation" for one in self.inputs)
+
     def sizes(self, output: Output) -> tuple[int, ...]:
         """One sample's shape as an output has it."""
         shape = self.data.shape
         return (*shape[1:], *shape[:1]) if output.layout == "NHWC" else shape
 
-    def feed(self, latents: np.ndarray, labels: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    def feed(
+        self, latents: np.ndarray, labels: np.ndarray | None = None, *, truncation: float | None = None
+    ) -> dict[str, np.ndarray]:
         """What the graph is called with: latents [N, latent.width] and labels int64 [N], cut into its inputs.
+
+        `truncation` is for a graph that is `styled`.
 
         Raises:
             GanforgeError: the graph has an input that neither of the two can fill.
         """
-        return self._fill({"z": latents[:, : self.latent.dim], "codes": latents[:, self.latent.dim :]}, labels)
+        values = {"z": latents[:, : self.latent.dim], "codes": latents[:, self.latent.dim :]}
+        return self._fill(values, labels, truncation)
 
     def feed_seeds(
         self, seeds: np.ndarray, labels: np.ndarray | None = None, *, truncation: float | None = None
@@ -152,17 +163,21 @@ class Card(CardModel):
         Raises:
             GanforgeError: an input that nothing here fills, or latents that cannot be truncated.
         """
-        if not self.seeded:
-            return self.feed(self.latent.from_seeds(seeds, truncation=truncation), labels)
-        bounds = [one.default for one in self.inputs if one.role == "truncation"]
-        if truncation is not None and not bounds:
-            raise GanforgeError(NO_TAILS)
-        values = {"seed": seeds[:, None]}
-        if bounds:
-            values["truncation"] = np.full((len(seeds), 1), bounds[0] if truncation is None else truncation)
-        return self._fill(values, labels)
+        if self.seeded:
+            return self._fill({"seed": seeds[:, None]}, labels, truncation)
+        if self.styled:
+            return self.feed(self.latent.from_seeds(seeds), labels, truncation=truncation)
+        return self.feed(self.latent.from_seeds(seeds, truncation=truncation), labels)
 
-    def _fill(self, values: dict[str, np.ndarray], labels: np.ndarray | None) -> dict[str, np.ndarray]:
+    def _fill(
+        self, values: dict[str, np.ndarray], labels: np.ndarray | None, truncation: float | None
+    ) -> dict[str, np.ndarray]:
+        defaults = [one.default for one in self.inputs if one.role == "truncation"]
+        if truncation is not None and not defaults:
+            raise GanforgeError(NO_TAILS)
+        if defaults:
+            n = len(next(iter(values.values())))
+            values["truncation"] = np.full((n, 1), defaults[0] if truncation is None else truncation)
         if labels is not None:
             values["label"] = labels[:, None]
         for one in self.inputs:

@@ -203,7 +203,12 @@ class Game(nn.Module):
     @property
     def averaged_generator(self) -> Generator:
         """The averaged generator as users have it, to whom it is a function of latents and labels."""
-        return Generator(self.latent, self.data, self.labelled, self.sample)
+        return Generator(self.latent, self.data, self.labelled, self.sample, styled=self.styled)
+
+    @property
+    def styled(self) -> bool:
+        """Whether the averaged generator truncates by its own means, in its styles, and not its latents."""
+        return "generator" in self.ema and bool(getattr(self.ema["generator"], "truncates", False))
 
     # What effects may ask of a game.
 
@@ -267,14 +272,25 @@ class Game(nn.Module):
         return images
 
     @torch.no_grad()
-    def sample(self, latents: np.ndarray, labels: np.ndarray | None = None, network: str = "generator") -> np.ndarray:
-        """The averaged network's samples in fp32: [N, latent.width] to float32 [N, *shape], in pieces of 64."""
+    def sample(
+        self,
+        latents: np.ndarray,
+        labels: np.ndarray | None = None,
+        network: str = "generator",
+        *,
+        truncation: float | None = None,
+    ) -> np.ndarray:
+        """The averaged network's samples in fp32: [N, latent.width] to float32 [N, *shape], in pieces of 64.
+
+        `truncation` is for a network that truncates its styles.
+        """
         module = self.ema[network]
         pieces = []
         for start in range(0, len(latents), 64):
             z = torch.from_numpy(latents[start : start + 64]).to(self.device)
             y = None if labels is None else torch.from_numpy(labels[start : start + 64]).to(self.device)
-            pieces.append(module(z, y).images.float().cpu().numpy())
+            style = {} if truncation is None else {"truncation": z.new_full((len(z), 1), truncation)}
+            pieces.append(module(z, y, **style).images.float().cpu().numpy())
         return np.ascontiguousarray(np.concatenate(pieces))
 
     def precision(self) -> torch.autocast:

@@ -116,8 +116,8 @@ class Run:
             check_labels(labels, n, len(self.data.classes))
         if labels is None and self.labelled:
             labels = self.data.labels(n, start=start)
-        latents = self.game.latent.sample(seed, n, start=start, truncation=truncation)
-        return self.game.sample(latents, labels)
+        generator = self.game.averaged_generator.at(truncation)
+        return generator.make(generator.draw(seed, n, start)[0], labels)
 
     def save_config(self) -> None:
         recorded = {"data_fingerprint": self.fingerprint, "data_spec": self.data.model_dump(mode="json")}

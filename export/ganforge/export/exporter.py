@@ -160,7 +160,11 @@ def _card(run: Run, name: str, wanted: Export, form: Form) -> Card:
         dataset_options=_shareable(config.data.values),
         data_fingerprint=run.fingerprint,
         latent=config.latent,
-        inputs=form.inputs_of(config.latent, len(run.data.classes) if wanted.labelled else 0),
+        inputs=form.inputs_of(
+            config.latent,
+            len(run.data.classes) if wanted.labelled else 0,
+            styled=bool(getattr(run.game.ema[wanted.network], "truncates", False)),
+        ),
         outputs=(form.output_of(run.data),),
         precision=form.precision,
         rounds=run.round,

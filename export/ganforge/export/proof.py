@@ -71,9 +71,10 @@ def _expected(
     frozen: Frozen, card: Card, seeds: np.ndarray, labels: np.ndarray, truncation: float | None
 ) -> np.ndarray:
     """The network's samples, float32 [N, *shape]."""
-    latents = torch.from_numpy(card.latent.from_seeds(seeds, truncation=truncation))
+    latents = torch.from_numpy(card.latent.from_seeds(seeds, truncation=None if frozen.styled else truncation))
+    style = torch.full((len(seeds), 1), truncation) if frozen.styled and truncation is not None else None
     with torch.no_grad():
-        samples = frozen(latents, torch.from_numpy(labels[:, None]) if card.labelled else None).numpy()
+        samples = frozen(latents, torch.from_numpy(labels[:, None]) if card.labelled else None, style).numpy()
     if not np.isfinite(samples).all():
         raise GanforgeError("the generator gives values that are not finite: its training has failed")
     return samples

@@ -14,6 +14,7 @@ BUILTIN = {
     "sagan": "ganforge.plugins.papers.sagan",
     "biggan": "ganforge.plugins.papers.biggan",
     "progan": "ganforge.plugins.papers.progan",
+    "stylegan": "ganforge.plugins.papers.stylegan",
     "unrolled": "ganforge.plugins.papers.unrolled",
     "gman": "ganforge.plugins.papers.gman",
     "pacgan": "ganforge.plugins.papers.pacgan",
