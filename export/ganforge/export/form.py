@@ -26,7 +26,7 @@ class Form(Options):
     precision: Precision = "fp32"
 
     def inputs_of(self, latent: Latent, classes: int, *, styled: bool = False) -> tuple[Input, ...]:
-        """The graph's inputs, in order; `classes` is 0 where it takes no labels. A `styled` network truncates by itself,
+        """The graph's inputs, in order; `classes` is 0 where it takes no labels. A `styled` network truncates itself,
         and what makes the latents then leaves them whole."""
         inputs = _seeded() if self.inputs == "seed" else _given(latent)
         default = UNTRUNCATED if styled else farthest(latent) if self.inputs == "seed" else None
