@@ -15,6 +15,7 @@ BUILTIN = {
     "biggan": "ganforge.plugins.papers.biggan",
     "progan": "ganforge.plugins.papers.progan",
     "stylegan": "ganforge.plugins.papers.stylegan",
+    "stylegan2": "ganforge.plugins.papers.stylegan2",
     "unrolled": "ganforge.plugins.papers.unrolled",
     "gman": "ganforge.plugins.papers.gman",
     "pacgan": "ganforge.plugins.papers.pacgan",

@@ -38,14 +38,16 @@ class EqualLinear(nn.Linear):
 
 
 class EqualConv2d(nn.Conv2d):
-    """[N, inputs, h, w] → [N, outputs, h, w], zeros around."""
+    """[N, inputs, h, w] → [N, outputs, h, w], zeros around; with a stride there are none around."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, gain: float = ROOT2, *, bias: bool = True) -> None:
-        super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 3, gain: float = ROOT2, *, bias: bool = True, stride: int = 1
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride, padding=kernel // 2 if stride == 1 else 0, bias=bias)
         self.scale = equalise(self, gain, 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        return conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+        return conv2d(x, self.weight * self.scale, self.bias, self.stride, self.padding)
 
 
 class PixelNorm(nn.Module):

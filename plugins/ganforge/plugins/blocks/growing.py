@@ -20,7 +20,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from ganforge.core import DataSpec, GanforgeError
 from ganforge.core.game import Critique
-from ganforge.plugins.blocks.equalised import EqualConv2d, EqualLinear
+from ganforge.plugins.blocks.equalised import ROOT2, EqualConv2d, EqualLinear
 from ganforge.plugins.blocks.minibatch_stddev import MinibatchStdDev
 
 FIRST = 4
@@ -138,13 +138,19 @@ class GrowingCritic(nn.Module):
         return Critique(self.output(features).flatten(), features)
 
 
-def critic_head(inputs: int, width: int) -> nn.Sequential:
-    """Maps [N, inputs, 4, 4] → features [N, width]."""
+def leaky() -> nn.Module:
+    return nn.LeakyReLU(SLOPE)
+
+
+def critic_head(
+    inputs: int, width: int, activation: Callable[[], nn.Module] = leaky, gain: float = ROOT2
+) -> nn.Sequential:
+    """Maps [N, inputs, 4, 4] → features [N, width]; `gain` is that of the layers before an activation."""
     return nn.Sequential(
         MinibatchStdDev(),
-        EqualConv2d(inputs + 1, inputs),
-        nn.LeakyReLU(SLOPE),
+        EqualConv2d(inputs + 1, inputs, gain=gain),
+        activation(),
         nn.Flatten(),
-        EqualLinear(inputs * FIRST**2, width),
-        nn.LeakyReLU(SLOPE),
+        EqualLinear(inputs * FIRST**2, width, gain),
+        activation(),
     )
