@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_games import assert_resumes_exactly, linear_critic, make_game, make_step, player, resolved
+from small_games import assert_resumes_exactly, linear_critic, make_game, make_step, resolved
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate
 
@@ -147,7 +147,7 @@ class Linear(nn.Module):
 def test_the_path_length_is_equation_four() -> None:
     """For G(w) = A (w₁ + w₂), Jᵀy is Aᵀy for both layers: the length is ‖Aᵀy‖, whatever w is."""
     effect = PathLength(PathLengthOptions(weight=3.0, decay=0.75, every=1))
-    game = make_game(linear_critic([1.0, 0.0]), path=effect)
+    game = make_game(linear_critic([1.0, 0.0]))
     game.networks["generator"] = Linear()
     step = make_step(game, "generator")
     y = step.draw.scoped("path-length").normal("y", 2, 2, 2).flatten(1) / 2
@@ -161,7 +161,8 @@ def test_the_path_length_is_equation_four() -> None:
 
 def test_it_is_paid_in_every_fourth_step_four_times_as_high() -> None:
     effect = PathLength(PathLengthOptions())
-    game = make_game(linear_critic([1.0, 0.0]), path=effect)
+    game = make_game(linear_critic([1.0, 0.0]))
+    game.effects["path"] = effect
     game.networks["generator"] = Linear()
     paid: dict[int, float] = {}
     for round_ in range(9):
@@ -174,11 +175,9 @@ def test_it_is_paid_in_every_fourth_step_four_times_as_high() -> None:
     assert paid == {0: pytest.approx(4), 4: pytest.approx(4), 8: pytest.approx(4)}
 
 
-def test_a_generator_without_styles_is_refused(registry: Registry) -> None:
-    game = make_game(linear_critic([1.0, 0.0]), path=PathLength(PathLengthOptions()))
-    step = make_step(game, "generator")
+def test_a_generator_without_styles_is_refused() -> None:
     with pytest.raises(GanforgeError, match="the generator of 'none' has no styles"):
-        game.objective(player(game, "generator"), step.draw, step.clock)
+        make_game(linear_critic([1.0, 0.0]), path=PathLength(PathLengthOptions()))
 
 
 # The recipe.

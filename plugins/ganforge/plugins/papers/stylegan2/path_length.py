@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ganforge.core import GanforgeError
-from ganforge.core.game import Duel, Effect, Step
+from ganforge.core.game import Duel, Effect, Game, Step
+from ganforge.plugins.blocks.attaching import sketch
 from ganforge.plugins.papers.stylegan2 import PathLengthOptions
 
 
@@ -26,23 +27,22 @@ class PathLength(Effect):
         self.register_buffer("mean", torch.zeros(()))
         self.seen: Tensor | None = None  # between a move's penalty and its `after_step`
 
+    def attach(self, game: Game) -> None:
+        if sketch(game, "generator", game.latent.width).style is None:
+            raise GanforgeError(
+                f"regularizer 'path-length': the generator of '{game.config.architecture.name}' has no styles; those "
+                "of stylegan and stylegan2 have"
+            )
+
     def penalty(self, duel: Duel) -> Tensor:
         lengths = self.lengths(duel)
         self.seen = self.mean.lerp(duel.mean(lengths.detach()), 1 - self.decay)
         return self.weight * (lengths - self.seen).square().mean()
 
     def lengths(self, duel: Duel) -> Tensor:
-        """‖Jᵀy‖ of each sample of the move, [N].
-
-        Raises:
-            GanforgeError: the generator has no styles.
-        """
+        """‖Jᵀy‖ of each sample of the move, [N]."""
         images, style = duel.step.generated
-        if style is None:
-            raise GanforgeError(
-                f"regularizer 'path-length': the generator of '{duel.step.game.config.architecture.name}' has no "
-                "styles; those of stylegan and stylegan2 have"
-            )
+        assert style is not None
         noise = duel.draw.scoped("path-length").normal("y", *images.shape[1:])
         places = images.shape[2] * images.shape[3]
         slopes = duel.gradient((images * noise).sum() / places**0.5, style)
