@@ -54,15 +54,19 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, labels: Tensor | None = None, truncation: Tensor | None = None) -> Generated:
         """`truncation` is ψ [N, 1] for samples."""
-        active = 2 * (self.stage.top + 1)
-        styles = self.styles(z, active, truncation)
-        before = maps = self.constant.expand(z.shape[0], -1, -1, -1)  # len() would fix a graph's batch
-        for place, layer in enumerate(self.layers[:active]):
-            if place == active - 2:
+        styles = self.styles(z, 2 * (self.stage.top + 1), truncation)
+        return Generated(self.synthesis(styles), styles)
+
+    def synthesis(self, styles: Tensor) -> Tensor:
+        """Images of styles [N, layers, numbers of w]."""
+        before = maps = self.constant.expand(styles.shape[0], -1, -1, -1)  # len() would fix a graph's batch
+        last = 2 * self.stage.top
+        for place, layer in enumerate(self.layers[: last + 2]):
+            if place == last:
                 before = maps
             maps = layer(maps, styles[:, place])
         images = self.stage.images(self.to_images, before, maps)
-        return Generated(images if self.training else images.clamp(-1, 1), styles)
+        return images if self.training else images.clamp(-1, 1)
 
 
 class Layer(nn.Module):

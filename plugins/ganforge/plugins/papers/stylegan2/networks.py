@@ -116,14 +116,18 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, labels: Tensor | None = None, truncation: Tensor | None = None) -> Generated:
         """`truncation` is ψ [N, 1] for samples."""
         styles = self.styles(z, self.styles.layers, truncation)
-        constant = self.constant.expand(z.shape[0], -1, -1, -1)  # len() would fix a graph's batch
+        return Generated(self.synthesis(styles), styles)
+
+    def synthesis(self, styles: Tensor) -> Tensor:
+        """Images of styles [N, layers, numbers of w]."""
+        constant = self.constant.expand(styles.shape[0], -1, -1, -1)  # len() would fix a graph's batch
         maps = self.layers[0](constant, styles[:, 0])
         images = self.to_images[0](maps, styles[:, 1])
         for level, to_images in enumerate(self.to_images[1:], start=1):
             place = 2 * level
             maps = self.layers[place](self.layers[place - 1](maps, styles[:, place - 1]), styles[:, place])
             images = self.up(images) + to_images(maps, styles[:, place + 1])
-        return Generated(images if self.training else images.clamp(-1, 1), styles)
+        return images if self.training else images.clamp(-1, 1)
 
 
 class Discriminator(nn.Module):
