@@ -28,7 +28,7 @@ CASES = {
         *("--set", "architecture.width=64", "--set", "architecture.full=8", "--set", "latent.dim=64"),
     ],
     "stylegan": [
-        *("--steps", "STYLEGAN", "--set", "every=250", "--set", "recipe.phase=8000", "--set", "latent.dim=64"),
+        *("--steps", "1250", "--set", "every=250", "--set", "recipe.phase=8000", "--set", "latent.dim=64"),
         *("--set", "architecture.width=32", "--set", "architecture.full=8", "--set", "architecture.style=64"),
         *("--set", "regularizers.r1.gamma=1", "--set", "regularizers.r1.every=4"),
         *("--set", "generator.lr=0.002", "--set", "discriminator.lr=0.002"),

@@ -15,6 +15,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
 
 from ganforge.core import Built, DataSpec, GanforgeError, Latent
 from ganforge.core.game import Networks
+from ganforge.core.latents import picture_seeds
 from ganforge.core.options import parse
 from ganforge.core.pictures import to_pixels
 from ganforge.core.registry import Registry
@@ -25,6 +26,7 @@ from ganforge.plugins.blocks.styles import Noise, Styles
 from ganforge.plugins.papers.stylegan import StyleganOptions
 from ganforge.plugins.papers.stylegan.networks import Layer, build, normalised
 from ganforge.serve import load
+from ganforge.serve.drawing import Drawing, feed
 
 SMALL = ("architecture.width=8", "architecture.style=8", "architecture.depth=2", "latent.dim=6", "ema.decay=0.9")
 
@@ -210,6 +212,11 @@ def test_it_resumes_exactly_and_its_file_gives_the_same_pictures_at_any_psi(
             assert np.abs(ours - theirs).max() <= 1
             pictures[psi] = ours
     assert not np.array_equal(pictures[None], pictures[0.7])
+    card = load(tmp_path / "z.onnx").card
+    fed, wanted = feed(Drawing(n=6, seed=1, truncation=0.7), card), picture_seeds(1, 6)
+    labels = np.arange(6) if card.labelled else None
+    for name, array in card.feed_seeds(wanted, labels, truncation=0.7).items():
+        assert np.array_equal(fed[name], array), name
     if not card.labelled:
         assert pictures[0.1].std(axis=0).mean() < pictures[None].std(axis=0).mean()
 

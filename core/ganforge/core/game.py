@@ -280,10 +280,8 @@ class Game(nn.Module):
         *,
         truncation: float | None = None,
     ) -> np.ndarray:
-        """The averaged network's samples in fp32: [N, latent.width] to float32 [N, *shape], in pieces of 64.
-
-        `truncation` is for a network that truncates its styles.
-        """
+        """The averaged network's samples in fp32: [N, latent.width] to float32 [N, *shape], in pieces of 64;
+        `truncation` is for a network that truncates its styles."""
         module = self.ema[network]
         pieces = []
         for start in range(0, len(latents), 64):
