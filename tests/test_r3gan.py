@@ -16,8 +16,9 @@ from ganforge.core import Built, DataSpec, GanforgeError, Latent
 from ganforge.core.game import Networks
 from ganforge.core.options import parse
 from ganforge.core.registry import Registry
+from ganforge.plugins.blocks.resampling import Down, Up
 from ganforge.plugins.papers.r3gan import R3ganOptions
-from ganforge.plugins.papers.r3gan.networks import Block, Down, Up, build, stage_widths
+from ganforge.plugins.papers.r3gan.networks import Block, build, stage_widths
 from ganforge.plugins.papers.relativistic import RelativisticOptions
 from ganforge.plugins.papers.relativistic.losses import Relativistic
 from ganforge.plugins.tricks.zero_centred_penalty import ZeroCentredOptions

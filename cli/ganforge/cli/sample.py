@@ -23,7 +23,10 @@ def sample(
     seed: Annotated[int, typer.Option(help="The same seed gives the same pictures, from a run and from a file.")] = 0,
     label: Annotated[str | None, typer.Option(help="A class: its name or its number.")] = None,
     truncation: Annotated[
-        float | None, typer.Option(min=0.01, help="Keep latents below this: less variety, fewer oddities.")
+        float | None,
+        typer.Option(
+            min=0.01, help="Keep latents below this, or styles so near to their mean: less variety, fewer oddities."
+        ),
     ] = None,
     columns: Annotated[int | None, typer.Option(min=1, help="Pictures in a row of the grid.")] = None,
     sweep: Annotated[

@@ -46,8 +46,8 @@ class Subject:
         return self.known if truncation is None else {**self.known, "truncation": truncation}
 
     def at(self, truncation: float | None) -> Subject:
-        """The same with latents below a threshold."""
-        return replace(self, generator=self.generator._replace(truncation=truncation))
+        """The same with its samples truncated."""
+        return replace(self, generator=self.generator.at(truncation))
 
     def sample(self, start: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Samples `start` … `start + n`, uint8 [n, C, H, W] or points float32 [n, 2], and their labels int64 [n]."""

@@ -22,7 +22,8 @@ def sweep_codes(
     """
     if out.suffix:
         raise GanforgeError(f"--sweep makes a picture for each code; give --out a new folder, not {out}")
-    latent, data, labelled, make, *_ = open_generator(source)
+    generator = open_generator(source).at(truncation)
+    latent, data, labelled, make, *_ = generator
     codes, columns = len(latent.categorical) + latent.continuous, columns or COLUMNS
     if not codes:
         raise GanforgeError(f"{source} has no codes beside its noise; leave --sweep out")
@@ -33,7 +34,7 @@ def sweep_codes(
     if label is not None and not labelled:
         raise GanforgeError(f"{source} was trained without labels; leave --label out")
     for code in range(codes):
-        latents = latent.sweep(code, seed, columns, truncation=truncation).reshape(-1, latent.width)
+        latents = latent.sweep(code, seed, columns, truncation=generator.bound).reshape(-1, latent.width)
         labels = data.labels(len(latents), label) if labelled else None
         save_picture(grid(to_pixels(make(latents, labels)), columns), out / f"code-{code}.png")
     return f"a picture for each of {codes} codes in {out}"

@@ -27,8 +27,8 @@ class Input(CardModel):
     """One input of the graph: [N, width], or an `image` [N, width, H, W].
 
     A `seed` is a picture's own, as `ganforge.core.latents.picture_seeds` gives them, and any int64 is one: the graph
-    makes z and the codes of it. A `truncation` belongs to it; `default` is the one that leaves all as it is. H and W of
-    an image are multiples of `multiple`, and at least `least`.
+    makes z and the codes of it. A `truncation` belongs to it, or beside z to the network's styles; `default` is the one
+    that leaves all as it is. H and W of an image are multiples of `multiple`, and at least `least`.
     """
 
     name: str
@@ -146,18 +146,28 @@ class Card(CardModel):
         """The input for pictures, of a model that translates them."""
         return next((one for one in self.inputs if one.role == "image"), None)
 
+    @property
+    def styled(self) -> bool:
+        """Whether the graph is given latents and truncates by itself, in its styles."""
+        return not self.seeded and any(one.role == "truncation" for one in self.inputs)
+
     def sizes(self, output: Output) -> tuple[int, ...]:
         """One sample's shape as an output has it, with -1 where that follows from the input's."""
         shape = self.data.shape if self.image is None else (self.data.shape[0], ANY, ANY)
         return (*shape[1:], *shape[:1]) if output.layout == "NHWC" else shape
 
-    def feed(self, latents: np.ndarray, labels: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    def feed(
+        self, latents: np.ndarray, labels: np.ndarray | None = None, *, truncation: float | None = None
+    ) -> dict[str, np.ndarray]:
         """What the graph is called with: latents [N, latent.width] and labels int64 [N], cut into its inputs.
+
+        `truncation` is for a graph that is `styled`.
 
         Raises:
             GanforgeError: the graph has an input that neither of the two can fill.
         """
-        return self._fill({"z": latents[:, : self.latent.dim], "codes": latents[:, self.latent.dim :]}, labels)
+        values = {"z": latents[:, : self.latent.dim], "codes": latents[:, self.latent.dim :]}
+        return self._fill(values, labels, truncation)
 
     def feed_seeds(
         self, seeds: np.ndarray, labels: np.ndarray | None = None, *, truncation: float | None = None
@@ -167,19 +177,15 @@ class Card(CardModel):
         Raises:
             GanforgeError: an input that nothing here fills, or latents that cannot be truncated.
         """
-        if not self.seeded:
-            return self.feed(self.latent.from_seeds(seeds, truncation=truncation), labels)
-        bounds = [one.default for one in self.inputs if one.role == "truncation"]
-        if truncation is not None and not bounds:
-            raise GanforgeError(NO_TAILS)
-        values = {"seed": seeds[:, None]}
-        if bounds:
-            values["truncation"] = np.full((len(seeds), 1), bounds[0] if truncation is None else truncation)
-        return self._fill(values, labels)
+        if self.seeded:
+            return self._fill({"seed": seeds[:, None]}, labels, truncation)
+        if self.styled:
+            return self.feed(self.latent.from_seeds(seeds), labels, truncation=truncation)
+        return self.feed(self.latent.from_seeds(seeds, truncation=truncation), labels)
 
     def feed_images(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """The same for pictures [N, C, H, W] in [-1, 1] to translate."""
-        return self._fill({"image": images}, None)
+        return self._fill({"image": images}, None, None)
 
     def example(self, n: int) -> dict[str, np.ndarray]:
         """Something that the graph takes, n rows of it."""
@@ -188,7 +194,15 @@ class Card(CardModel):
         side = self.image.multiple * max(2, -(-self.image.least // self.image.multiple))
         return self.feed_images(np.zeros((n, self.image.width, side, side)))
 
-    def _fill(self, values: dict[str, np.ndarray], labels: np.ndarray | None) -> dict[str, np.ndarray]:
+    def _fill(
+        self, values: dict[str, np.ndarray], labels: np.ndarray | None, truncation: float | None
+    ) -> dict[str, np.ndarray]:
+        defaults = [one.default for one in self.inputs if one.role == "truncation"]
+        if truncation is not None and not defaults:
+            raise GanforgeError(NO_TAILS)
+        if defaults:
+            n = len(next(iter(values.values())))
+            values["truncation"] = np.full((n, 1), defaults[0] if truncation is None else truncation)
         if labels is not None:
             values["label"] = labels[:, None]
         for one in self.inputs:

@@ -216,7 +216,12 @@ class Game(nn.Module):
     @property
     def averaged_generator(self) -> Generator:
         """The averaged generator as users have it, to whom it is a function of latents and labels."""
-        return Generator(self.latent, self.data, self.labelled, self.sample)
+        return Generator(self.latent, self.data, self.labelled, self.sample, styled=self.styled)
+
+    @property
+    def styled(self) -> bool:
+        """Whether the averaged generator truncates by its own means, in its styles, and not its latents."""
+        return "generator" in self.ema and bool(getattr(self.ema["generator"], "truncates", False))
 
     # What effects may ask of a game.
 
@@ -284,23 +289,37 @@ class Game(nn.Module):
         return images
 
     def inputs(self, seed: int, n: int, *, start: int = 0, truncation: float | None = None) -> np.ndarray:
-        """What `sample` and `preview` take for pictures `start` … `start + n` of `seed`: latents [n, latent.width]."""
-        return self.latent.sample(seed, n, start=start, truncation=truncation)
+        """What `sample` and `preview` take for pictures `start` … `start + n` of `seed`: latents [n, latent.width].
 
-    def preview(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        `truncation` is theirs, unless it is the network's own affair, which is `styled`.
+        """
+        return self.latent.sample(seed, n, start=start, truncation=None if self.styled else truncation)
+
+    def preview(
+        self, latents: np.ndarray, labels: np.ndarray | None = None, *, truncation: float | None = None
+    ) -> np.ndarray:
         """What a sample picture shows for each input: by default its sample."""
-        return self.sample(latents, labels)
+        return self.sample(latents, labels, truncation=truncation)
 
     @torch.no_grad()
-    def sample(self, latents: np.ndarray, labels: np.ndarray | None = None, network: str = "generator") -> np.ndarray:
-        """The averaged network's samples in fp32: [N, latent.width] to float32 [N, *shape], in pieces."""
+    def sample(
+        self,
+        latents: np.ndarray,
+        labels: np.ndarray | None = None,
+        network: str = "generator",
+        *,
+        truncation: float | None = None,
+    ) -> np.ndarray:
+        """The averaged network's samples in fp32: [N, latent.width] to float32 [N, *shape], in pieces;
+        `truncation` is for a network that truncates its styles."""
         module = self.ema[network]
         pieces = []
         for start in range(0, len(latents), self.sampled_at_once):
             rows = slice(start, start + self.sampled_at_once)
             z = torch.from_numpy(latents[rows]).to(self.device)
             y = None if labels is None else torch.from_numpy(labels[rows]).to(self.device)
-            pieces.append(module(z, y).images.float().cpu().numpy())
+            style = {} if truncation is None else {"truncation": z.new_full((len(z), 1), truncation)}
+            pieces.append(module(z, y, **style).images.float().cpu().numpy())
         return np.ascontiguousarray(np.concatenate(pieces))
 
     def pictured(

@@ -8,6 +8,7 @@ Only int64 arithmetic and shifts of non-negative numbers are used, so that numpy
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -121,7 +122,8 @@ class Generator(NamedTuple):
     """A generator for callers who choose its latents.
 
     `make` takes latents float32 [N, latent.width] and labels int64 [N] where it is `labelled`, else None, and gives
-    float32 [N, *data.shape], images in [-1, 1]. `truncation` is what the samples keep to of which one speaks.
+    float32 [N, *data.shape], images in [-1, 1]. `truncation` is what the samples keep to of which one speaks: a bound
+    of the latents, or, of a generator that is `styled`, its own affair, which `make` takes by this name.
     `make_of_seeds`, where there is one, takes picture seeds int64 [N], labels and the truncation instead: it is for
     what makes its own latents, and has a `make` that refuses.
     """
@@ -129,13 +131,24 @@ class Generator(NamedTuple):
     latent: Latent
     data: DataSpec
     labelled: bool
-    make: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+    make: Callable[..., np.ndarray]
     truncation: float | None = None
     make_of_seeds: Callable[[np.ndarray, np.ndarray | None, float | None], np.ndarray] | None = None
+    styled: bool = False
+
+    def at(self, truncation: float | None) -> Generator:
+        """The same generator, whose samples keep to a truncation."""
+        make = partial(self.make, truncation=truncation) if self.styled else self.make
+        return self._replace(truncation=truncation, make=make)
+
+    @property
+    def bound(self) -> float | None:
+        """What its latents are truncated to."""
+        return None if self.styled else self.truncation
 
     def draw(self, seed: int, n: int, start: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
         """Latents of pictures `start` … `start + n` of `seed`, and their labels: every class in turn."""
-        latents = self.latent.sample(seed, n, start=start, truncation=self.truncation)
+        latents = self.latent.sample(seed, n, start=start, truncation=self.bound)
         return latents, self.data.labels(n, start=start) if self.labelled else None
 
     def sampler(self, seed: int) -> Callable[[int, int], tuple[np.ndarray, np.ndarray | None]]:

@@ -110,15 +110,19 @@ class Run:
         Raises:
             GanforgeError: labels of another number or out of range, or for a generator that takes none.
         """
-        return self.game.sample(
-            self.game.inputs(seed, n, start=start, truncation=truncation), self._labels(labels, n, start)
-        )
+        inputs = self.game.inputs(seed, n, start=start, truncation=truncation)
+        return self.game.sample(inputs, self._labels(labels, n, start), truncation=self._style(truncation))
 
     def preview(
         self, n: int, seed: int = 0, *, truncation: float | None = None, labels: np.ndarray | None = None
     ) -> np.ndarray:
         """The same samples as a sample picture shows them: of a translation, beside what was translated."""
-        return self.game.preview(self.game.inputs(seed, n, truncation=truncation), self._labels(labels, n, 0))
+        inputs = self.game.inputs(seed, n, truncation=truncation)
+        return self.game.preview(inputs, self._labels(labels, n, 0), truncation=self._style(truncation))
+
+    def _style(self, truncation: float | None) -> float | None:
+        """What is left to the network: latents keep to any other truncation."""
+        return truncation if self.game.styled else None
 
     def _labels(self, labels: np.ndarray | None, n: int, start: int) -> np.ndarray | None:
         if labels is not None:

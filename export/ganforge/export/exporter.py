@@ -174,7 +174,9 @@ def _card(run: Run, name: str, wanted: Export, form: Form) -> Card:
 def _inputs(run: Run, wanted: Export, form: Form) -> tuple[Input, ...]:
     if wanted.multiple:
         return form.image_of(run.data.shape[0], wanted.multiple, wanted.least)
-    return form.inputs_of(run.config.latent, len(run.data.classes) if wanted.labelled else 0)
+    classes = len(run.data.classes) if wanted.labelled else 0
+    styled = bool(getattr(run.game.ema[wanted.network], "truncates", False))
+    return form.inputs_of(run.config.latent, classes, styled=styled)
 
 
 def _shareable(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ FARTHEST = 7.0
 """No number of Box and Muller's lies further out: √(2 log 2³³) is 6.8. A truncation here leaves all as it is."""
 NEAREST = 0.01
 """The smallest truncation worth the redraws, which at this one are hundreds."""
+UNTRUNCATED = 1.0
+"""The ψ that leaves styles as they are."""
 
 
 class Form(Options):
@@ -23,9 +25,16 @@ class Form(Options):
     pixels: Literal["float32", "uint8"] = "float32"
     precision: Precision = "fp32"
 
-    def inputs_of(self, latent: Latent, classes: int) -> tuple[Input, ...]:
-        """The graph's inputs, in order; `classes` is 0 where it takes no labels."""
-        inputs = _seeded(latent) if self.inputs == "seed" else _given(latent)
+    def inputs_of(self, latent: Latent, classes: int, *, styled: bool = False) -> tuple[Input, ...]:
+        """The graph's inputs, in order; `classes` is 0 where it takes no labels. A `styled` network truncates itself,
+        and what makes the latents then leaves them whole."""
+        inputs = _seeded() if self.inputs == "seed" else _given(latent)
+        default = UNTRUNCATED if styled else farthest(latent) if self.inputs == "seed" else None
+        if default is not None:
+            least = min(NEAREST, default)
+            inputs.append(
+                Input(name="truncation", role="truncation", dtype="float32", width=1, low=least, default=default)
+            )
         if classes:
             inputs.append(Input(name="label", role="label", dtype="int64", width=1, low=0, high=classes - 1))
         return tuple(inputs)
@@ -66,11 +75,11 @@ def _given(latent: Latent) -> list[Input]:
     return inputs
 
 
-def _seeded(latent: Latent) -> list[Input]:
-    """A truncation is offered because the graph redraws as the host does; a sphere has no tails."""
-    inputs = [Input(name="seed", role="seed", dtype="int64", width=1)]
-    default = {"normal": FARTHEST, "truncated-normal": latent.truncation, "uniform": 1.0, "sphere": None}[latent.name]
-    if default is not None:
-        least = min(NEAREST, default)
-        inputs.append(Input(name="truncation", role="truncation", dtype="float32", width=1, low=least, default=default))
-    return inputs
+def _seeded() -> list[Input]:
+    return [Input(name="seed", role="seed", dtype="int64", width=1)]
+
+
+def farthest(latent: Latent) -> float | None:
+    """The truncation that leaves all of a latent as it is. None for a sphere, which has no tails; of any other the
+    graph redraws as the host does."""
+    return {"normal": FARTHEST, "truncated-normal": latent.truncation, "uniform": 1.0, "sphere": None}[latent.name]

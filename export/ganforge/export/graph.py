@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 
 from ganforge.core.card import Card
 from ganforge.core.errors import GanforgeError
+from ganforge.export.form import farthest
 from ganforge.export.seeds import FromSeeds
 
 OPSET = 20
@@ -22,15 +23,22 @@ OPSET = 20
 class Frozen(nn.Module):
     """A bare generator: latents [N, width] and label int64 [N, 1] to samples, in float32 whatever it computes in.
 
-    One that translates pictures takes them [N, C, H, W] in the place of latents.
+    One that translates pictures takes them [N, C, H, W] in the place of latents. One that is `styled`
+    takes its truncation too, [N, 1].
     """
 
     def __init__(self, generator: nn.Module, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.generator, self.dtype = generator, dtype
 
-    def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
-        images: Tensor = self.generator(latents.to(self.dtype), None if label is None else label.squeeze(1)).images
+    @property
+    def styled(self) -> bool:
+        return bool(getattr(self.generator, "truncates", False))
+
+    def forward(self, latents: Tensor, label: Tensor | None = None, truncation: Tensor | None = None) -> Tensor:
+        style = {} if truncation is None else {"truncation": truncation.to(self.dtype)}
+        labels = None if label is None else label.squeeze(1)
+        images: Tensor = self.generator(latents.to(self.dtype), labels, **style).images
         return images.float()
 
 
@@ -41,8 +49,15 @@ class OfLatents(nn.Module):
         super().__init__()
         self.frozen, self.finish = frozen, finish
 
-    def forward(self, z: Tensor, codes: Tensor | None = None, label: Tensor | None = None) -> Tensor:
-        samples: Tensor = self.finish(self.frozen(z if codes is None else torch.cat([z, codes], dim=1), label))
+    def forward(
+        self,
+        z: Tensor,
+        codes: Tensor | None = None,
+        truncation: Tensor | None = None,
+        label: Tensor | None = None,
+    ) -> Tensor:
+        latents = z if codes is None else torch.cat([z, codes], dim=1)
+        samples: Tensor = self.finish(self.frozen(latents, label, truncation))
         return samples
 
 
@@ -66,7 +81,13 @@ class OfSeeds(nn.Module):
         self.draw, self.frozen, self.finish = draw, frozen, finish
 
     def forward(self, seed: Tensor, truncation: Tensor | None = None, label: Tensor | None = None) -> Tensor:
-        samples: Tensor = self.finish(self.frozen(self.draw(seed, truncation), label))
+        if self.frozen.styled:
+            assert truncation is not None
+            bound = farthest(self.draw.latent)
+            whole = None if bound is None else torch.full_like(truncation, bound)
+            samples: Tensor = self.finish(self.frozen(self.draw(seed, whole), label, truncation))
+        else:
+            samples = self.finish(self.frozen(self.draw(seed, truncation), label))
         return samples
 
 

@@ -45,7 +45,7 @@ def prove(model: onnx.ModelProto, frozen: Frozen, card: Card, *, force: bool = F
     session = Session(model.SerializeToString(), what)
     session.check(card)
     found, tolerance = [], 0.0
-    for feed, inputs, batches in _of_images(card) if card.image else _of_seeds(card):
+    for feed, inputs, batches in _of_images(card) if card.image else _of_seeds(card, frozen.styled):
         expected = _expected(frozen, *inputs)
         tolerance = _tolerance(expected, card)
         for n in batches:
@@ -67,11 +67,11 @@ class Trial(NamedTuple):
     """The graph's inputs for the first n rows, the network's for all rows, and which n to try."""
 
     feed: Callable[[int], dict[str, np.ndarray]]
-    inputs: tuple[np.ndarray, ...]
+    inputs: tuple[np.ndarray | None, ...]
     batches: tuple[int, ...]
 
 
-def _of_seeds(card: Card) -> Iterator[Trial]:
+def _of_seeds(card: Card, styled: bool) -> Iterator[Trial]:
     seeds = picture_seeds(0, max(BATCHES))
     labels = np.arange(len(seeds), dtype=np.int64) % max(1, len(card.data.classes))
     for truncation in (None, TRUNCATION) if _truncates(card) else (None,):
@@ -79,8 +79,9 @@ def _of_seeds(card: Card) -> Iterator[Trial]:
         def feed(n: int, truncation: float | None = truncation) -> dict[str, np.ndarray]:
             return card.feed_seeds(seeds[:n], labels[:n], truncation=truncation)
 
-        latents = card.latent.from_seeds(seeds, truncation=truncation)
-        yield Trial(feed, (latents, labels[:, None]) if card.labelled else (latents,), BATCHES)
+        latents = card.latent.from_seeds(seeds, truncation=None if styled else truncation)
+        style = np.full((len(seeds), 1), truncation, np.float32) if styled and truncation is not None else None
+        yield Trial(feed, (latents, labels[:, None] if card.labelled else None, style), BATCHES)
 
 
 def _of_images(card: Card) -> Iterator[Trial]:
@@ -108,10 +109,10 @@ def _truncates(card: Card) -> bool:
     return any(one.role == "truncation" for one in card.inputs)
 
 
-def _expected(frozen: Frozen, *inputs: np.ndarray) -> np.ndarray:
+def _expected(frozen: Frozen, *inputs: np.ndarray | None) -> np.ndarray:
     """The network's samples, float32 [N, *shape]."""
     with torch.no_grad():
-        samples: np.ndarray = frozen(*map(torch.from_numpy, inputs)).numpy()
+        samples: np.ndarray = frozen(*(None if one is None else torch.from_numpy(one) for one in inputs)).numpy()
     if not np.isfinite(samples).all():
         raise GanforgeError("the generator gives values that are not finite: its training has failed")
     return samples

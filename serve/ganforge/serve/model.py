@@ -14,7 +14,7 @@ from ganforge.core.latents import Generator, picture_seeds
 from ganforge.core.pictures import from_pixels, to_pixels
 from ganforge.serve.runtime import Session
 
-_GIVEN = {"z", "codes", "label"}
+_GIVEN = {"z", "codes", "truncation", "label"}
 _SEEDED = {"seed", "truncation", "label"}
 _TRANSLATED = {"image"}
 _OUTPUTS = {
@@ -82,8 +82,10 @@ class Model:
     @property
     def generator(self) -> Generator:
         """This model for callers who choose latents, as far as it takes them, or take samples by number."""
-        of_seeds = self.of_seeds if self.card.seeded else None
-        return Generator(self.card.latent, self.card.data, self.card.labelled, self.generate, make_of_seeds=of_seeds)
+        card, of_seeds = self.card, self.of_seeds if self.card.seeded else None
+        return Generator(
+            card.latent, card.data, card.labelled, self.generate, make_of_seeds=of_seeds, styled=card.styled
+        )
 
     def sample(
         self,
@@ -99,7 +101,8 @@ class Model:
 
         Args:
             label: the class of all samples, by name or number; by default a labelled model takes all in turn.
-            truncation: keep |z| below this (Brock et al., arXiv 1809.11096, section 3.1).
+            truncation: keep |z| below this (Brock et al., arXiv 1809.11096, section 3.1), or in a model with styles
+                these so near to their mean (ψ of Karras et al., arXiv 1812.04948, appendix B).
             batch_size: how many go through the network at once: memory against speed.
 
         Returns:
@@ -124,12 +127,15 @@ class Model:
             pieces.append(to_pixels(samples) if self.card.outputs[0].layout == "NCHW" else samples)
         return np.concatenate(pieces)
 
-    def generate(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    def generate(
+        self, latents: np.ndarray, labels: np.ndarray | None = None, *, truncation: float | None = None
+    ) -> np.ndarray:
         """What the network makes of latents: float32, images [N, C, H, W] in [-1, 1] or points [N, 2].
 
         Args:
             latents: [N, card.latent.width], z and then the codes.
             labels: class numbers [N], where the model takes them.
+            truncation: ψ, where the model has styles.
 
         Raises:
             GanforgeError: arrays of another shape; labels missing, not wanted or out of range; a file that makes its
@@ -142,7 +148,7 @@ class Model:
         if latents.ndim != 2 or latents.shape[1] != width or not len(latents):
             raise GanforgeError(f"latents must be an array [N, {width}], not {list(latents.shape)}")
         self._check_labels(labels, len(latents))
-        return self._floats(self._session.run(self.card.feed(latents, labels)))
+        return self._floats(self._session.run(self.card.feed(latents, labels, truncation=truncation)))
 
     def of_seeds(
         self, seeds: np.ndarray, labels: np.ndarray | None = None, truncation: float | None = None

@@ -17,6 +17,11 @@ class Labelled(nn.Module):
         super().__init__()
         self.inner = inner
 
+    @property
+    def truncates(self) -> bool:
+        """Whether a generator has styles to truncate."""
+        return bool(getattr(self.inner, "truncates", False))
+
     def configure(self, **stage: Any) -> None:
         configure: Any = self.inner.configure
         configure(**stage)

@@ -117,7 +117,14 @@ class TranslationGame(AdversarialGame):
         pixels = self.held_out.fetch(order.take(np.arange(start, start + n), mode="wrap"))[0]
         return pixels.astype(np.float32) / 127.5 - 1
 
-    def sample(self, latents: np.ndarray, labels: np.ndarray | None = None, network: str = "generator") -> np.ndarray:
+    def sample(
+        self,
+        latents: np.ndarray,
+        labels: np.ndarray | None = None,
+        network: str = "generator",
+        *,
+        truncation: float | None = None,
+    ) -> np.ndarray:
         """Translations of what `inputs` gave, by one network: float32 [n, C, H, W]."""
         return self.translate(self.data.domain(latents, self.sources[network]), network)
 

@@ -56,8 +56,9 @@ class ConcatGenerator(Labelled):
         super().__init__(inner)
         self.code = code
 
-    def forward(self, z: Tensor, labels: Tensor) -> Generated:
-        generated: Generated = self.inner(torch.cat([z, self.code(labels)], dim=1))
+    def forward(self, z: Tensor, labels: Tensor, **style: Tensor) -> Generated:
+        """`style` is what the inner generator takes beside z, such as a truncation."""
+        generated: Generated = self.inner(torch.cat([z, self.code(labels)], dim=1), **style)
         return generated
 
 

@@ -118,7 +118,9 @@ class CycleGame(TranslationGame):
         for critic, held in step.held.items():
             cast(History, self.histories[critic]).store(held)
 
-    def preview(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    def preview(
+        self, latents: np.ndarray, labels: np.ndarray | None = None, *, truncation: float | None = None
+    ) -> np.ndarray:
         """For each input A, G(A), F(G(A)) in a row, and below B, F(B), G(F(B)): float32 [n, C, 2 H, 3 W]."""
         rows = []
         for first, second in (("generator", self.BACK), (self.BACK, "generator")):

@@ -51,7 +51,9 @@ class PairGame(TranslationGame):
         step.terms["l1"] = distance(step.generated.images, step.source(1))  # equation 3
         return loss + self.options.l1 * step.terms["l1"]
 
-    def preview(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    def preview(
+        self, latents: np.ndarray, labels: np.ndarray | None = None, *, truncation: float | None = None
+    ) -> np.ndarray:
         """For each input the original, its translation and its counterpart in a row: float32 [n, C, H, 3 W]."""
         parts = [self.data.domain(latents, 0), self.sample(latents), self.data.domain(latents, 1)]
         return np.concatenate(parts, axis=3)

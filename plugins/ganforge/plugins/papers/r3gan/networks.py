@@ -15,10 +15,10 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d
 
 from ganforge.core import Built, GanforgeError
 from ganforge.core.game import Critique, Generated, Networks
+from ganforge.plugins.blocks.resampling import Down, Up
 from ganforge.plugins.papers.r3gan import R3ganOptions
 
 L = TypeVar("L", nn.Linear, nn.Conv2d)
@@ -154,32 +154,6 @@ class Basis(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         return self.patterns * self.linear(z)[:, :, None, None]
-
-
-class Resampling(nn.Module):
-    """The filter (1, 3, 3, 1) of bilinear resampling by two, in both directions and for each channel by itself."""
-
-    kernel: Tensor
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-        self.width = width
-        self.register_buffer("kernel", torch.outer(line, line).expand(width, 1, 4, 4).clone())
-
-
-class Up(Resampling):
-    """[N, width, h, w] → [N, width, 2h, 2w], with zeros around the map."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return conv_transpose2d(x, 4 * self.kernel, stride=2, padding=1, groups=self.width)
-
-
-class Down(Resampling):
-    """[N, width, h, w] → [N, width, h/2, w/2], with zeros around the map."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return conv2d(x, self.kernel, stride=2, padding=1, groups=self.width)
 
 
 def pointwise(before: int, after: int) -> nn.Module:
