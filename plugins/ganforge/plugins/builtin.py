@@ -42,6 +42,7 @@ BUILTIN = {
     "orthogonal-regularization": "ganforge.plugins.tricks.orthogonal_regularization",
     "diffaugment": "ganforge.plugins.tricks.diffaugment",
     "ada": "ganforge.plugins.tricks.ada",
+    "freeze": "ganforge.plugins.tricks.freeze",
     "digits": "ganforge.plugins.datasets.digits",
     "stacked-digits": "ganforge.plugins.datasets.stacked_digits",
     "mixtures": "ganforge.plugins.datasets.mixtures",

@@ -1,0 +1,79 @@
+"""The lower layers of a discriminator of any architecture, held as they are (Mo, Cho and Shin, arXiv 2002.10964)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import is_parametrized
+
+from ganforge.core import GanforgeError
+from ganforge.core.game import Critique, Effect, Game
+from ganforge.plugins.blocks.attaching import networks_of, sketch
+from ganforge.plugins.tricks.freeze import FreezeOptions
+
+
+class Freeze(Effect):
+    """In each critic the first convolutions and linear layers do not learn, nor any parameter that comes before the
+    next one: θ_D stays at the source's in the lower layers, and gradients pass through them to G (section 2).
+
+    Layers are counted in the order in which they are computed, those of a residual block's shortcut too, and
+    critics that one network holds one after the other; the paper counts its blocks. Only parameters are held: batch
+    norm goes on with the statistics of the batch, and a spectral norm with its estimate.
+    """
+
+    attach_order = 1  # what others put into the network is found
+
+    def __init__(self, options: FreezeOptions) -> None:
+        super().__init__()
+        self.layers = options.layers
+
+    def attach(self, game: Game) -> None:
+        if game.config.start is None:
+            raise GanforgeError("regularizer 'freeze' holds layers of another run: name that with --from RUN")
+        for name in networks_of(game, "discriminator"):
+            order = computed(game, name)
+            network = game.networks[name]
+            weights = [place for place, layer in enumerate(order) if _has_weights(network.get_submodule(layer))]
+            if order and len(weights) <= self.layers:
+                raise GanforgeError(
+                    f"option 'regularizers.freeze.layers': the network '{name}' has {len(weights)} layers, and one at "
+                    f"least must learn; hold {len(weights) - 1} at most"
+                )
+            for layer in order[: weights[self.layers]] if order else []:
+                for parameter in own_parameters(network.get_submodule(layer)):
+                    parameter.requires_grad_(False)
+
+
+def computed(game: Game, name: str) -> list[str]:
+    """The modules of a critic that have parameters of their own, in the order in which they are done with an image;
+    none of a network that judges no images."""
+    order: dict[str, None] = {}
+
+    def note(layer: str, module: nn.Module, args: Any, output: Any) -> None:
+        order.setdefault(layer)
+
+    def watch(network: nn.Module) -> None:
+        for layer, module in network.named_modules():
+            if "parametrizations" not in layer and any(True for _ in own_parameters(module)):
+                module.register_forward_hook(partial(note, layer))
+
+    try:
+        said = sketch(game, name, *game.data.shape, prepare=watch)
+    except Exception:  # whatever a network raises that takes something else
+        return []
+    return list(order) if isinstance(said, Critique) else []
+
+
+def own_parameters(module: nn.Module) -> Iterator[Tensor]:
+    """A module's parameters without its children's; those its weight is computed from are its own."""
+    yield from module.parameters(recurse=False)
+    if is_parametrized(module):
+        yield from module.get_submodule("parametrizations").parameters()
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear | _ConvNd)
