@@ -18,6 +18,7 @@ BUILTIN = {
     "pacgan": "ganforge.plugins.papers.pacgan",
     "ebgan": "ganforge.plugins.papers.ebgan",
     "began": "ganforge.plugins.papers.began",
+    "fastgan": "ganforge.plugins.papers.fastgan",
     "fgan": "ganforge.plugins.papers.fgan",
     "cgan": "ganforge.plugins.papers.cgan",
     "cdcgan": "ganforge.plugins.papers.cdcgan",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ganforge.core import GanforgeError
 from ganforge.core.game import Critique, Generated, Networks
 from ganforge.core.specs import Built
+from ganforge.plugins.blocks.small_start import initialise
 from ganforge.plugins.papers.dcgan import DcganOptions
 
 
@@ -91,15 +92,3 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Critique:
         features = self.features(x)
         return Critique(self.logits(features).flatten(), features)
-
-
-def initialise(module: nn.Module) -> None:
-    """Weights N(0, 0.02), batch norm scales N(1, 0.02), biases zero (section 4 and the authors' code)."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-        nn.init.normal_(module.weight, 0.0, 0.02)
-    elif isinstance(module, nn.BatchNorm2d):
-        nn.init.normal_(module.weight, 1.0, 0.02)
-    else:
-        return
-    if module.bias is not None:
-        nn.init.zeros_(module.bias)
