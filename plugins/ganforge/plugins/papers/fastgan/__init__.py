@@ -1,9 +1,9 @@
 """FastGAN (Liu, Zhu, Song and Elgammal 2021, arXiv 2101.04775): good pictures from a hundred, in hours.
 
 Architecture `fastgan` (networks.py: skip-layer excitation, equation 1), regularizer `reconstruction` (decoders.py: the
-discriminator learns to encode, equation 3) and the recipe, with DiffAugment. Deviations: the reconstructions are
+discriminator learns to encode, equation 2) and the recipe, with DiffAugment. Deviations: the reconstructions are
 compared pixel by pixel, where the authors' code has LPIPS, whose weights are a download; D judges the shrunk fake, not
-a second, small output of G; and the hinge loss has its margin of 1 (equation 4), where the code draws one between 0.8
+a second, small output of G; and the hinge loss has its margin of 1 (equation 3), where the code draws one between 0.8
 and 1.
 """
 

@@ -21,7 +21,7 @@ DECODED = ("whole", "part", "small")
 
 
 class Reconstruction(Effect):
-    """L_recons = E ‖G(f) - T(x)‖ (equation 3), the sum over three decoders, on reals only.
+    """L_recons = E ‖G(f) - T(x)‖ (equation 2), the sum over three decoders, on reals only.
 
     From D's last maps the whole image, shrunk; from a quarter of its maps of 16×16 that quarter; from its maps of the
     small image the whole one again. x is the image as D saw it, augmented; the quarter is drawn for each move. The

@@ -13,7 +13,7 @@ from ganforge.core import Options, Regularizer, hookimpl
 
 
 class FreezeOptions(Options):
-    """How much of the discriminator is held; the paper tries all and reports the best (section 3)."""
+    """How much of the discriminator is held; the paper tries several and reports the best."""
 
     layers: int = Field(2, ge=1, description="convolutions and linear layers held, counted from the image")
 

@@ -19,7 +19,7 @@ from ganforge.plugins.tricks.freeze import FreezeOptions
 
 class Freeze(Effect):
     """In each critic the first convolutions and linear layers do not learn, nor any parameter that comes before the
-    next one: θ_D stays at the source's in the lower layers, and gradients pass through them to G (section 2).
+    next one: θ_D stays at the source's in the lower layers, and gradients pass through them to G.
 
     Layers are counted in the order in which they are computed, those of a residual block's shortcut too; the paper
     counts its blocks. Only parameters are held: batch norm goes on with the statistics of the batch, and a spectral
