@@ -232,3 +232,9 @@ def test_it_goes_on_from_a_run_with_layers_held(registry: Registry, tmp_path: Pa
     assert torch.allclose(there, here, atol=1e-3)
     decoders = run.game.networks["discriminator-decoders"]
     assert all(p.requires_grad for p in decoders.parameters())
+
+
+@pytest.mark.parametrize("conditioning", ["auxiliary-classifier", "semi-supervised", "projection", "concat"])
+def test_what_takes_labels_keeps_the_maps(registry: Registry, conditioning: str) -> None:
+    game, step = playing(registry, f"discriminator.conditioning={conditioning}")
+    assert game.effects["reconstruction"].penalty(step).item() > 0
