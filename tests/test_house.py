@@ -33,6 +33,7 @@ PAGES = [
     "docs/diagnosis.md",
     "docs/evaluation.md",
     "docs/export.md",
+    "docs/few.md",
     "docs/modes.md",
     "docs/plugins.md",
     "docs/zoo.md",
