@@ -21,7 +21,9 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,7 @@ def play(recipe: str, minutes: float) -> dict[str, Any]:
     """Train a recipe for its CPU minutes, draw its grid and score it; what the page tells of it."""
     directory = RUNS / recipe
     shutil.rmtree(directory, ignore_errors=True)
-    steps = round(minutes * 60 / seconds_per_round(recipe))
+    steps = round(minutes * 60 / seconds_per_round(partial(train_command, recipe)))
     command = train_command(recipe, steps, directory)
     result: dict[str, Any] = {"settings": CASES[recipe], "steps": steps, "command": command}
     result["minutes"] = run(command)[0] / 60
@@ -67,10 +69,11 @@ def train_command(recipe: str, steps: int, directory: Path) -> list[str]:
     return ["ganforge", "train", recipe, *DATA, *MACHINE, *settings, "--steps", str(steps), "--out", str(directory)]
 
 
-def seconds_per_round(recipe: str, few: int = 20, more: int = 60) -> float:
-    """CPU seconds of a round: a short training less a shorter one, so that starting up does not count."""
+def seconds_per_round(command: Callable[[int, Path], list[str]], few: int = 20, more: int = 60) -> float:
+    """CPU seconds of a round of `command(steps, directory)`: a short training less a shorter one, so that starting up
+    does not count."""
     with tempfile.TemporaryDirectory() as folder:
-        short, long = (run(train_command(recipe, n, Path(folder) / str(n)))[0] for n in (few, more))
+        short, long = (run(command(n, Path(folder) / str(n)))[0] for n in (few, more))
     return (long - short) / (more - few)
 
 

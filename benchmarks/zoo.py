@@ -23,8 +23,8 @@ INTRODUCTION = """# The zoo
 
 Everything that is built in, from `python benchmarks/zoo.py`. Each line is a plugin's spec; `ganforge recipes show NAME`
 prints every number of a recipe. [What each recipe holds](contract.md), [pictures](fashion.md),
-[mode coverage](modes.md), [translations](translate.md),
-[growing and styles](growing.md).
+[mode coverage](modes.md), [translations](translate.md), [growing and styles](growing.md),
+[what is made of a hundred pictures](few.md).
 """
 
 

@@ -81,12 +81,17 @@ def mlp_critic(width: int = 8, activation: type[nn.Module] = nn.Softplus) -> Cri
 
 
 def make_game(
-    critic: nn.Module, loss: LossModule | None = None, *, values: int = 2, **effects: Effect
+    critic: nn.Module,
+    loss: LossModule | None = None,
+    *,
+    values: int = 2,
+    start: str | None = None,
+    **effects: Effect,
 ) -> AdversarialGame:
     torch.manual_seed(0)
     config = Config.model_validate(
         {key: {"name": "none"} for key in ("recipe", "data", "architecture", "loss")}
-        | {"steps": ROUNDS, "latent": Latent(dim=3), "batch_size": 6}
+        | {"steps": ROUNDS, "latent": Latent(dim=3), "batch_size": 6, "start": start}
     )
     parts = Parts(
         config=config,

@@ -34,6 +34,7 @@ PAGES = [
     "docs/evaluation.md",
     "docs/explore.md",
     "docs/export.md",
+    "docs/few.md",
     "docs/growing.md",
     "docs/inversion.md",
     "docs/modes.md",

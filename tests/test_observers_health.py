@@ -151,3 +151,11 @@ def test_fewer_samples_than_a_batch_are_enough(tmp_path: Path, registry: Registr
     wanted = tiny.request(data={"name": "tiny-pictures", "n": 5}, batch_size=8, **measured())
     found = records(train(wanted, tmp_path / "run", registry=registry))
     assert all(math.isfinite(value) for record in found for value in record.values())
+
+
+@pytest.mark.parametrize("view", ["diffaugment", "ada", "instance-noise"])
+def test_a_critic_that_sees_views_is_measured_over_several_batches(
+    tmp_path: Path, registry: Registry, view: str
+) -> None:
+    found = records(train(tiny.request(**measured(), regularizers={view: {}}), tmp_path / "run", registry=registry))
+    assert all(0 <= record["separation"] <= 1 for record in found)

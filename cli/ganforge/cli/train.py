@@ -43,6 +43,10 @@ def train(
             help="How labels enter both networks, as in concat or projection.", autocompletion=names("conditioning")
         ),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="Start with the networks of this run, or of a checkpoint of one."),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting; see: ganforge recipes show RECIPE"),
@@ -68,6 +72,7 @@ def train(
         "images": images,
         "batch_size": batch_size,
         "conditioning": conditioning,
+        "start": None if start is None else str(start),
         "seed": seed,
         "every": every,
         "log_every": log_every,

@@ -74,6 +74,32 @@ def load(game: Game, path: Path) -> int:
     return round_
 
 
+def load_networks(game: Game, path: Path) -> None:
+    """Put the networks of a checkpoint of another run, and their averages, into a game; all else stays as it is.
+
+    Raises:
+        GanforgeError: damaged, or of networks of other layers or sizes.
+    """
+    try:
+        tensors = load_file(path / "networks.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise GanforgeError(f"option 'start': checkpoint {path} is damaged ({error}); choose another") from None
+    theirs = {name: tensor for name, tensor in tensors.items() if name.startswith(("networks.", "ema."))}
+    ours = {name: tensor for name, tensor in game.state_dict().items() if name.startswith(("networks.", "ema."))}
+    for name in [*ours, *theirs]:
+        there, here = (_shape(tensors.get(name)) for tensors in (theirs, ours))
+        if there != here:
+            raise GanforgeError(
+                f"option 'start': the networks of {path} do not fit: {name} is {there} there and {here} here; train "
+                "with the settings of its run"
+            )
+    game.load_state_dict(theirs, strict=False)
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "missing" if tensor is None else f"of shape {list(tensor.shape)}"
+
+
 def _write(path: Path, tensors: dict[str, Tensor]) -> None:
     kept: dict[str, Tensor] = {}
     seen: set[int] = set()

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from ganforge.core.data import Data, DataRequest, DataSpec
+from ganforge.core.data import Data, DataRequest, DataSpec, chosen
 from ganforge.core.errors import GanforgeError, nearest
 from ganforge.core.latents import Latent
 from ganforge.core.options import Options, parse
@@ -43,6 +43,8 @@ class DataConfig(Component):
     root: str | None = Field(None, description="folder where downloaded data sets lie")
     download: bool = Field(False, description="may the data set be downloaded")
     flip: bool = Field(False, description="mirror half of the pictures left to right, at random")
+    only: tuple[str | int, ...] = Field((), description="classes that are kept, by name or number")
+    limit: int | None = Field(None, ge=1, description="samples kept for training; held-out ones all stay")
 
     def request(self, split: Literal["train", "test"] = "train") -> DataRequest:
         root = self.root or os.environ.get("GANFORGE_DATA")
@@ -131,6 +133,7 @@ class Config(Options):
         "discriminator-first", description="who moves first in a round (Goodfellow et al., Algorithm 1)"
     )
     fakes: Literal["fresh", "shared"] = Field("fresh", description="shared: a round's players see the same fakes")
+    start: str | None = Field(None, description="a run, or one of its checkpoints, whose networks are trained further")
     batch_size: int = Field(64, ge=1, description="over all processes")
     accumulate: int = Field(1, ge=1, description="pieces a batch is computed in: less memory, the same gradient")
     steps: int = Field(1000, ge=1, description="rounds")
@@ -329,7 +332,9 @@ def load_data(config: DataConfig, registry: Registry, split: Literal["train", "t
     options = parse(spec.options, config.values, "data")
     with attributed(registry, "dataset", config.name, "load"):
         data: Data = spec.load(options, config.request(split))
-    return data
+    if config.only and not data.spec.classes:
+        raise GanforgeError(f"option 'data.only': '{config.name}' has no classes")
+    return chosen(data, split, config.only, config.limit) if config.only or config.limit else data
 
 
 @contextlib.contextmanager

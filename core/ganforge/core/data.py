@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -130,6 +132,36 @@ class ArrayData:
 
     def fetch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         return self.samples[indices], None if self.labels is None else self.labels[indices]
+
+
+def chosen(data: Data, split: Split, only: Sequence[str | int], limit: int | None) -> Data:
+    """A split with the classes `only` alone, by name or number and numbered anew in this order, and no more than
+    `limit` samples of it where it is for training; all in memory.
+
+    Which samples are left follows from their number alone: the first hundred are among the first thousand.
+
+    Raises:
+        GanforgeError: there is no such class, none at all, or there are fewer samples than `limit`.
+    """
+    spec, places = data.spec, np.arange(len(data))
+    if only:
+        numbers = list(dict.fromkeys(int(spec.labels(1, name)[0]) for name in only))
+        spec = spec.model_copy(update={"classes": tuple(spec.classes[number] for number in numbers)})
+        places = places[np.isin(_labels(data), numbers)]
+    if limit is not None and split == "train":
+        if limit > len(places):
+            raise GanforgeError(f"option 'data.limit': there are {len(places)} samples for training, not {limit}")
+        places = np.sort(np.random.default_rng(0).permutation(places)[:limit])
+    samples, labels = data.fetch(places)
+    if only and labels is not None:
+        labels = np.array([numbers.index(label) for label in labels], dtype=np.int64)
+    return ArrayData(spec, samples, labels, getattr(data, "mixture", None))
+
+
+def _labels(data: Data) -> np.ndarray:
+    """Of every sample, int64 [n], a few at a time: the samples themselves may not fit in memory."""
+    pieces = np.array_split(np.arange(len(data)), math.ceil(len(data) / 256))
+    return np.concatenate([data.fetch(piece)[1] for piece in pieces])
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,8 @@ class Effect(nn.Module):
     attach_order: int = 0
 
     def attach(self, game: Game) -> None:
-        """Change the networks' structure, once, before optimizers exist."""
+        """Change the networks' structure, once, before optimizers exist; a parameter that is not to learn is frozen by
+        `requires_grad_(False)`."""
 
     def before_round(self, game: Game, clock: Clock) -> None:
         """Change a network's stage or an own buffer as the training goes on."""
@@ -337,8 +338,9 @@ class Game(nn.Module):
 
     def _equip(self, player: Player) -> None:
         modules = [self.networks[name] for name in player.networks]
-        # Networks of one player may share layers; the optimizer must have each once.
-        player.parameters = list(dict.fromkeys(p for module in modules for p in module.parameters()))
+        # Networks of one player may share layers; the optimizer must have each once, and none that was frozen.
+        every = dict.fromkeys(p for module in modules for p in module.parameters())
+        player.parameters = [parameter for parameter in every if parameter.requires_grad]
         player.optimizer = make_optimizer(player.parameters, player.config)
         player.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config.machine.precision == "fp16")
 

@@ -167,8 +167,8 @@ def train(
     if out is not None:
         _check_new(Path(out))
     config, data = resolve(request, registry)
-    config = _with_machine(config)
-    game = build_game(config, data.spec, registry)
+    config = _with_start(_with_machine(config))
+    game = _first_game(config, data.spec, registry)
     directory = Path(distributed.same_text(str(out or _new_name(config))))
     run = Run(directory, config, data.spec, data.fingerprint, registry)
     return _play(run, game, data, 0, observers)
@@ -195,7 +195,7 @@ def resume(
     if run.checkpoints:
         game, start = run.game, run.round
     else:
-        game, start = build_game(run.config, run.data, run.registry), 0
+        game, start = _first_game(run.config, run.data, run.registry), 0
     if start >= run.config.steps:
         return run
     run._check_plugins({"data": ("dataset", run.config.data.name)})
@@ -211,6 +211,14 @@ def resume(
             log.warning("the learning rate's decay now ends at round %d: it is higher again than it was", steps)
         run.save_config()
     return _play(run, game, data, start, observers)
+
+
+def _first_game(config: Config, data: DataSpec, registry: Registry) -> Game:
+    """A training's game before its first round, with the networks of the checkpoint it starts from, if any."""
+    game = build_game(config, data, registry)
+    if config.start is not None:
+        checkpoint.load_networks(game, Path(config.start))
+    return game
 
 
 def build_game(config: Config, data: DataSpec, registry: Registry) -> Game:
@@ -336,6 +344,25 @@ def _with_machine(config: Config) -> Config:
     config = config.model_copy(update={"machine": machine})
     _set_threads(config)
     return config
+
+
+def _with_start(config: Config) -> Config:
+    """Write down the checkpoint to start from: a run's last one may be another tomorrow.
+
+    Raises:
+        GanforgeError: neither a run nor a checkpoint, or a run without one.
+    """
+    if config.start is None:
+        return config
+    path = Path(config.start).expanduser().absolute()
+    if (path / "config.toml").is_file():
+        known = checkpoint.available(path / "checkpoints")
+        if not known:
+            raise GanforgeError(f"option 'start': {path} has no checkpoint yet; train it first")
+        path = known[-1]
+    if not (path / "networks.safetensors").is_file():
+        raise GanforgeError(f"option 'start': {path} is neither a run nor a checkpoint of one")
+    return config.model_copy(update={"start": str(path)})
 
 
 def _set_threads(config: Config) -> None:

@@ -40,19 +40,28 @@ def sketch(game: Game, name: str, *shape: int, prepare: Callable[[nn.Module], ob
         return network(torch.zeros(n, *shape), labels)
 
 
+def sketch_critic(game: Game, name: str, trick: str, prepare: Callable[[nn.Module], object] | None = None) -> Critique:
+    """A critic's `sketch`.
+
+    Raises:
+        GanforgeError: it is not a critic of samples.
+    """
+    try:
+        return Critique(*sketch(game, name, *game.data.shape, prepare=prepare))
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise GanforgeError(
+            f"regularizer '{trick}': the network '{name}' of this game is no critic of single samples ({reason})"
+        ) from error
+
+
 def critique_shapes(game: Game, name: str, trick: str) -> tuple[Tensor, Tensor]:
     """A sketched critic's logits and features, one row of features for each of the logits'.
 
     Raises:
         GanforgeError: it is not a critic of samples, or it gives no features.
     """
-    try:
-        logits, features, _ = sketch(game, name, *game.data.shape)
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise GanforgeError(
-            f"regularizer '{trick}': the network '{name}' of this game is no critic of single samples ({reason})"
-        ) from error
+    logits, features, _ = sketch_critic(game, name, trick)
     if features is None or len(features) != len(logits):
         raise GanforgeError(
             f"regularizer '{trick}' reads features of the discriminator, and architecture "

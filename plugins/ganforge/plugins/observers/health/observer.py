@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -86,7 +87,12 @@ class Health(RunObserver):
         """What the critic says, float32 [n] of samples or [n / k] of packs of k, as its loss wants it read."""
         labels = [None] * self.n if batch.labels is None else batch.labels.split(self.piece)
         pairs = zip(batch.samples.split(self.piece), labels, strict=False)
-        said = [step.critique(samples, label, name="health").logits for samples, label in pairs]
+        said, whole = [], step.draw
+        for place, (samples, label) in enumerate(pairs):
+            # What views draw is for a batch, and another for each.
+            step.draw = replace(whole, n=self.piece, piece=place, pieces=self.n // self.piece)
+            said.append(step.critique(samples, label, name="health").logits)
+        step.draw = whole
         read = step.game.loss.read(torch.cat(said)).float()
         return read.reshape(len(read), -1).mean(dim=1)
 

@@ -29,6 +29,7 @@ class KPlusOne(Labelled):
         self.classes = nn.Linear(width, classes)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Critique:
-        features = self.inner(x).features
-        classes = self.classes(features.flatten(1)).float()
-        return Critique(classes.logsumexp(dim=1), features, {"classes": classes})
+        critique: Critique = self.inner(x)
+        assert critique.features is not None
+        classes = self.classes(critique.features.flatten(1)).float()
+        return critique._replace(logits=classes.logsumexp(dim=1), aux={**critique.aux, "classes": classes})

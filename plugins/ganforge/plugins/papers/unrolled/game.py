@@ -79,11 +79,12 @@ class UnrolledGame(AdversarialGame):
         return ahead.mean(gradient[None])
 
     def _named(self, weights: Tensor, buffers: Mapping[str, Mapping[str, Tensor]]) -> Weights:
-        """A vector of all the opponent's weights, cut up for `Step.weights`; the buffers beside them."""
+        """A vector of all the opponent's weights that learn, cut up for `Step.weights`; frozen ones and the buffers
+        beside them."""
         pieces = weights.split([p.numel() for p in self.opponent.parameters])
         shaped = {p: piece.view_as(p) for p, piece in zip(self.opponent.parameters, pieces, strict=True)}
         return {
-            name: {key: shaped[p] for key, p in self.networks[name].named_parameters()} | {**buffers[name]}
+            name: {key: shaped.get(p, p) for key, p in self.networks[name].named_parameters()} | {**buffers[name]}
             for name in self.opponent.networks
         }
 
