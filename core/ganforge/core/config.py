@@ -164,6 +164,11 @@ class Config(Options):
     def digest(self) -> str:
         """sha256 of what determines the result: all but the machine, the observers and the owners' names."""
         values = self.model_dump(mode="json", exclude={"machine", "observers", "plugins"})
+        # What came later counts where it says something: the digests of older runs and files stay.
+        for part, later in ((values, ("start",)), (values["data"], ("only", "limit"))):
+            for name in later:
+                if not part[name]:
+                    del part[name]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
