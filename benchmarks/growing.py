@@ -34,7 +34,7 @@ CASES = {
         *("--set", "generator.lr=0.002", "--set", "discriminator.lr=0.002"),
     ],
     "stylegan2": [
-        *("--steps", "STYLEGAN2", "--set", "every=250", "--set", "latent.dim=64"),
+        *("--steps", "1500", "--set", "every=50", "--set", "latent.dim=64"),
         *("--set", "architecture.width=32", "--set", "architecture.full=8", "--set", "architecture.style=64"),
         *("--set", "regularizers.r1.gamma=1"),
     ],
