@@ -93,7 +93,8 @@ class Client(asyncio.Protocol):
             self._taken.append(time.perf_counter() - self._start)
         else:
             self.failed += 1
-        if self._stop.is_set():
+        head = self._received.partition(b"\r\n\r\n")[0].lower()
+        if self._stop.is_set() or b"\r\nconnection: close" in head:
             self._transport.close()
         else:
             self._ask()
@@ -178,7 +179,16 @@ def post(path: str, body: bytes, *headers: str) -> bytes:
 
 
 def served(port: int, request: bytes, group: int) -> Row:
-    return lambda clients, seconds: asyncio.run(load_on(port, request, group, clients, seconds))
+    """The server that a process group is, which stands still while others are measured: some poll when idle."""
+
+    def run(clients: int, seconds: float) -> Measured:
+        os.killpg(group, signal.SIGCONT)
+        try:
+            return asyncio.run(load_on(port, request, group, clients, seconds))
+        finally:
+            os.killpg(group, signal.SIGSTOP)
+
+    return run
 
 
 @contextmanager
@@ -188,8 +198,10 @@ def process(command: Sequence[str], port: int, request: bytes) -> Iterator[Row]:
         running = subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
         try:
             wait(running, port, request)
+            os.killpg(running.pid, signal.SIGSTOP)
             yield served(port, request, running.pid)
         finally:
+            os.killpg(running.pid, signal.SIGCONT)
             running.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 running.wait(20)

@@ -19,7 +19,7 @@ from ganforge.core.card import Input
 from ganforge.core.pictures import grid
 from ganforge.export import export
 from ganforge.serve import Model, load
-from ganforge.serve.app import Access, App
+from ganforge.serve.app import REFUSALS, Access, App
 from ganforge.serve.drawing import Drawing, directions, feed
 from ganforge.serve.limits import Limits
 from ganforge.serve.tensors import parse
@@ -206,6 +206,28 @@ def test_overload_is_told_to_come_back_and_what_was_taken_is_answered(
         assert all(int(reply.headers["retry-after"]) >= 1 for reply in replies[6:])
         assert replies[6].sentence == "5 samples are waiting, and 5 may; try again in 1 s"
         assert (await ask(app, "/v2/models/toy/infer", Z)).status == 200
+
+    asyncio.run(asyncio.wait_for(scene(), 30))
+
+
+def test_refusals_take_turns_and_nobody_else_waits_for_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gates = gated(monkeypatch)
+    app = app_of(folder / "toy.onnx", threads=1, max_queue=1)
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        gates[0].hold()
+        start, ended = loop.time(), []
+        asked = [asyncio.create_task(ask(app, "/v2/models/toy/infer", Z)) for _ in range(42)]
+        for task in asked[2:]:
+            task.add_done_callback(lambda _: ended.append(loop.time() - start))
+        while not ended:
+            await asyncio.sleep(0)
+        assert sum(task.done() for task in asked) == 1, "the first is refused at once, the others after it"
+        assert (await ask(app, "/v2/models/toy", method="GET")).status == 200
+        gates[0].go()
+        assert [reply.status for reply in await asyncio.gather(*asked)] == [200] * 2 + [503] * 40
+        assert ended[-1] >= 39 / REFUSALS
 
     asyncio.run(asyncio.wait_for(scene(), 30))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import itertools
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 
 from ganforge.core.errors import GanforgeError
 from ganforge.serve import openapi
-from ganforge.serve.errors import Gone, Refused
+from ganforge.serve.errors import Busy, Gone, Refused
 from ganforge.serve.gallery import Gallery
 from ganforge.serve.http import Answer, Receive, Request, Scope, Send, as_json
 from ganforge.serve.limits import Limits
@@ -30,6 +31,9 @@ LOG = logging.getLogger("ganforge.serve")
 Handler = Callable[[Request, Names], Awaitable[Answer]]
 GONE = 499
 """What logs and metrics call a request whose client hung up; nobody sees it as an answer."""
+REFUSALS = 500
+"""Times a second, at most, that a client hears that there is too much to do. To refuse at once whoever asks again at
+once would cost more than to serve, and take the processor from those who were accepted."""
 LONGEST = 4096
 """Characters of an address: looking for the names nearest to a wrong one takes longer the longer it is."""
 
@@ -88,6 +92,7 @@ class App:
         self.gallery = Gallery(repository, limits)
         self.stats = RequestStats()
         self.routes = routes(self)
+        self._next_refusal = 0.0
         self._parts = [(route, route.path.split("/")) for route in self.routes]
         self._ids = (f"{prefix}-{n}" for prefix in [os.urandom(4).hex()] for n in itertools.count(1))
 
@@ -122,6 +127,9 @@ class App:
             return await route.handler(request, names)
         except Gone:
             raise
+        except Busy as error:
+            await self._turn()
+            return self._refusal(request, error, error.status, error.headers)
         except Refused as error:
             return self._refusal(request, error, error.status, error.headers)
         except GanforgeError as error:
@@ -129,6 +137,12 @@ class App:
         except Exception as error:
             LOG.exception("unexpected: this is a bug")
             return self._refusal(request, f"unexpected {type(error).__name__}; see the server's log", 500, {})
+
+    async def _turn(self) -> None:
+        """Wait until it is this refusal's turn: at once, unless there are many."""
+        now = asyncio.get_running_loop().time()
+        self._next_refusal = max(now, self._next_refusal + 1 / REFUSALS)
+        await asyncio.sleep(self._next_refusal - now)
 
     def _find(self, request: Request) -> tuple[Route | None, Names]:
         parts = request.path.split("/")
