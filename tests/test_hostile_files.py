@@ -199,3 +199,30 @@ def test_graphs_that_cannot_be(good: Path, tmp_path: Path, change: Callable[[onn
     model = onnx.load(good)
     change(model)
     assert refusal(saved(model, tmp_path)).startswith("m.onnx is not a whole ONNX model: ")
+
+
+def test_a_loop_without_an_end(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganforge.serve.model._PATIENCE", 0.5)
+    model = onnx.load(good)
+    endless = helper.make_graph(
+        [
+            helper.make_node("Identity", ["goes_on"], ["goes_on_still"]),
+            helper.make_node("Identity", ["carried"], ["carried_on"]),
+        ],
+        "endless",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("carried", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("goes_on_still", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("carried_on", TensorProto.FLOAT, None),
+        ],
+    )
+    (last,) = (node for node in model.graph.node if model.graph.output[0].name in node.output)
+    last.output[:] = ["made"]
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "true"))
+    name = model.graph.output[0].name
+    model.graph.node.append(helper.make_node("Loop", ["", "true", "made"], [name], body=endless))
+    assert refusal(saved(model, tmp_path)) == "m.onnx makes no sample within 0.5 s"

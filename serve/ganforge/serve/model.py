@@ -21,6 +21,7 @@ _OUTPUTS = {
     "images": {("images", "float32", "NCHW"), ("images", "uint8", "NHWC")},
     "points": {("points", "float32", "NK")},
 }
+_PATIENCE = 60.0  # seconds for the first sample; the largest generators take a few on a slow machine
 _LARGEST = 2**31  # bytes; protobuf, in which ONNX is written, ends there
 
 
@@ -61,7 +62,7 @@ class Model:
         known = len(outputs) == 1 and outputs[0] in _OUTPUTS[self.card.data.kind]
         if not known or not (roles <= _GIVEN or roles <= _SEEDED or roles == _TRANSLATED):
             raise GanforgeError(f"{session.where} has inputs or outputs unknown to this ganforge: upgrade it")
-        session.run(self.card.example(1))
+        session.try_out(self.card.example(1), _PATIENCE)
 
     @property
     def device(self) -> str:

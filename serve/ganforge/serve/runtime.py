@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,7 +80,25 @@ class Session:
             has, says = ", ".join(found), ", ".join(wanted)
             raise GanforgeError(f"the graph in {self.where} has {has}, and its card says {says}")
 
-    def run(self, feed: Mapping[str, np.ndarray]) -> np.ndarray:
+    def try_out(self, feed: Mapping[str, np.ndarray], seconds: float) -> None:
+        """Run it once, and no longer than this: a stranger's graph may hold a loop without an end.
+
+        Raises:
+            GanforgeError: as `run`, or it took longer.
+        """
+        options = import_onnxruntime().RunOptions()
+        timer = threading.Timer(seconds, setattr, (options, "terminate", True))
+        timer.start()
+        try:
+            self.run(feed, options)
+        except GanforgeError as error:
+            if options.terminate:
+                raise GanforgeError(f"{self.where} makes no sample within {seconds:g} s") from error
+            raise
+        finally:
+            timer.cancel()
+
+    def run(self, feed: Mapping[str, np.ndarray], options: Any = None) -> np.ndarray:
         """The first output. May be called from several threads at once.
 
         Raises:
@@ -87,7 +106,7 @@ class Session:
         """
         n = len(next(iter(feed.values())))
         try:
-            output: np.ndarray = self._session.run(None, dict(feed))[0]
+            output: np.ndarray = self._session.run(None, dict(feed), options)[0]
         except Exception as error:
             raise GanforgeError(f"{self.where} cannot be run on a batch of {n}: {_reason(error)}") from None
         sizes = self._session.get_outputs()[0].shape[1:]
