@@ -9,7 +9,17 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from ganforge.cli.explore.places import Label, Pictures, Source, Truncation, check_out, find, open_images
+from ganforge.cli.explore.places import (
+    InSpace,
+    Label,
+    Pictures,
+    Source,
+    Space,
+    Truncation,
+    check_out,
+    find,
+    open_images,
+)
 from ganforge.core.errors import GanforgeError
 from ganforge.core.latents import Generator
 from ganforge.core.pictures import grid, save_animation, save_picture, to_pixels
@@ -27,6 +37,7 @@ def interpolate(
     ] = None,
     label: Label = None,
     truncation: Truncation = None,
+    space: Space = InSpace.z,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .png (a row for each pair), .gif or .webp.")] = Path(
         "interpolation.png"
     ),
@@ -40,7 +51,7 @@ def interpolate(
     if out.suffix.lower() == ".mp4":
         raise GanforgeError(f"no video is written here; give --out {out.with_suffix('.gif')} or .webp for an animation")
     check_out(out, (".png", *ANIMATIONS))
-    generator = open_images(source, truncation)
+    generator = open_images(source, truncation, space)
     latents, labels = find(generator, seeds, "--seeds", label)
     if len(latents) < 2:
         raise GanforgeError("--seeds takes at least two pictures, as in --seeds 1,5,9")
