@@ -1,9 +1,9 @@
-"""Real pictures and what generators make of them or of their codes: BiGAN, f-AnoGAN, SRGAN, a CPU minute each.
+"""Real pictures and what generators make of them or of their codes: BiGAN, f-AnoGAN, encoder, SRGAN, a CPU minute each.
 
-    python benchmarks/inversion.py [--recipes bigan f-anogan srgan]
+    python benchmarks/inversion.py [--recipes bigan f-anogan encoder srgan]
 
 Each recipe's last picture is kept in docs/inversion/, and the page says by which command; a picture that is there is
-not made again. Runs go to `runs/inversion/`.
+not made again. Runs go to `runs/inversion/`; the encoder is for the generator of BiGAN's, which is trained if need be.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ QUICK = ["generator.lr=5e-4", "discriminator.lr=5e-4"]  # for so few rounds; the
 CASES = {
     "bigan": ["architecture.width=16", "recipe.encoder=32", "recipe.joint=256", *QUICK],
     "f-anogan": ["architecture.width=16", "recipe.width=32", "discriminator.moves=2", "recipe.encoder.lr=5e-4", *QUICK],
+    "encoder": [f"recipe.of={RUNS / 'bigan'}", "recipe.width=32", "recipe.encoder.lr=5e-4"],
     "srgan": [
         "recipe.factor=2",
         "architecture.width=16",
@@ -31,7 +32,7 @@ CASES = {
         *QUICK,
     ],
 }
-STEPS = {"bigan": 1500, "f-anogan": 1500, "srgan": 600}
+STEPS = {"bigan": 1500, "f-anogan": 1500, "encoder": 1500, "srgan": 600}
 
 
 def command(recipe: str) -> list[str]:
@@ -42,10 +43,16 @@ def command(recipe: str) -> list[str]:
 
 def play(recipe: str) -> None:
     """Train, and keep the last picture."""
-    shutil.rmtree(RUNS / recipe, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "ganforge.cli", *command(recipe)[1:]], check=True, stdout=subprocess.DEVNULL)
+    if recipe == "encoder" and not (RUNS / "bigan" / "checkpoints").exists():
+        train("bigan")
+    train(recipe)
     KEPT.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(sorted((RUNS / recipe / "samples").glob("*.png"))[-1], KEPT / f"{recipe}.png")
+
+
+def train(recipe: str) -> None:
+    shutil.rmtree(RUNS / recipe, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "ganforge.cli", *command(recipe)[1:]], check=True, stdout=subprocess.DEVNULL)
 
 
 def page() -> str:
@@ -53,9 +60,11 @@ def page() -> str:
         "# Inversion",
         "",
         "What `python benchmarks/inversion.py` made of scanned digits in a CPU minute each. By recipes with an",
-        "encoder, four rows of samples, then real training pictures over their reconstructions G(E(x)), twice. By",
-        "`srgan`, rows of pictures of half the side, of those enlarged by bicubic interpolation and by the recipe, and",
-        "of the real ones, twice.",
+        "encoder, four rows of samples, then real training pictures over their reconstructions G(E(x)), twice.",
+        "`encoder` is for a generator that is there already, here BiGAN's, and leaves it as it is. By `srgan`, rows of",
+        "pictures of half the side, of those enlarged by bicubic interpolation and by the recipe, and of the real",
+        "ones, twice. To find one picture's latent, `ganforge invert` begins with what such an encoder says:",
+        "[explore.md](explore.md#invert).",
         "",
     ]
     for recipe in CASES:

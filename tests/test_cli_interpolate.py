@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from PIL import Image
 from torch.nn.functional import embedding, one_hot
 
 from ganforge.cli.explore.classes import Between
+from ganforge.cli.explore.video import save_video
 from ganforge.cli.interpolate import walk
 from ganforge.core import DataSpec, Latent
 from ganforge.core.latents import Generator
@@ -61,6 +64,46 @@ def test_an_animation_shows_each_end_once(run: Path, tmp_path: Path) -> None:
         assert Image.open(tmp_path / f"path{suffix}").n_frames == 9  # type: ignore[attr-defined]
 
 
+def video(path: Path) -> tuple[dict[str, object], np.ndarray]:
+    """What an MP4 says of itself, and its frames, uint8 [n, h, w, 3], as ffmpeg decodes them."""
+    reader = imageio_ffmpeg.read_frames(str(path))
+    about = next(reader)
+    width, height = about["size"]
+    return about, np.stack([np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader])
+
+
+def test_a_video_shows_each_end_once(run: Path, tmp_path: Path) -> None:
+    for name in ("path.mp4", "path.gif"):
+        done("interpolate", run, "--seeds", "1,2,3", "--steps", 5, "-o", tmp_path / name, *TINY)
+    about, frames = video(tmp_path / "path.mp4")
+    assert (about["codec"], str(about["pix_fmt"]).partition("(")[0], len(frames)) == ("h264", "yuv420p", 9)
+    with Image.open(tmp_path / "path.gif") as gif:
+        for number, frame in enumerate(frames):
+            gif.seek(number)
+            shown = np.asarray(gif.convert("RGB")).astype(int)
+            assert shown.shape == frame.shape
+            assert np.abs(shown - frame).mean() < 4
+
+
+def test_colour_and_odd_sides(tmp_path: Path) -> None:
+    """A line more where a side is odd; nothing is scaled."""
+    frames = np.zeros((4, 65, 71, 3), np.uint8)
+    frames[:, :, :, 0] = 200
+    save_video(list(frames), tmp_path / "odd.mp4")
+    about, shown = video(tmp_path / "odd.mp4")
+    assert about["size"] == (72, 66)
+    assert shown.shape == (4, 66, 72, 3)
+    assert np.abs(shown[:, :64, :70].astype(int) - (200, 0, 0)).max() < 12
+
+
+def test_without_the_package_it_is_named(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    monkeypatch.delitem(sys.modules, "ganforge.cli.explore.video", raising=False)
+    asked = ("--seeds", "1,2", "-o", tmp_path / "a.mp4", *TINY)
+    assert refused("interpolate", run, *asked).endswith("which is not installed: pip install 'ganforge[video]'")
+    assert not (tmp_path / "a.mp4").exists()
+
+
 def test_between_two_classes_both_are_mixed(labelled: Path, tmp_path: Path) -> None:
     network = load(labelled).game.ema["generator"]
     table = network.code.embedding.weight  # type: ignore[union-attr]
@@ -89,8 +132,6 @@ def test_mistakes_are_one_sentence(run: Path, labelled: Path, tmp_path: Path) ->
     unknown = refused("interpolate", labelled, "--seeds", "1,2", "--label", "clas 1", *out)
     assert "did you mean 'class" in unknown
     assert "is not a run directory" in refused("interpolate", tmp_path, "--seeds", "1,2", *out)
-    video = refused("interpolate", run, "--seeds", "1,2", "-o", tmp_path / "a.mp4", *TINY)
-    assert video.startswith("no video is written here; give --out ")
     assert "takes a name that ends in .png" in refused("interpolate", run, "--seeds", "1,2", "-o", "a.jpg", *TINY)
     (tmp_path / "file").touch()
     assert "may write" in refused("interpolate", run, "--seeds", "1,2", "-o", tmp_path / "file" / "a.png", *TINY)

@@ -12,10 +12,12 @@ from command import TINY, done, refused
 from explored import LABELLED, cells, load, make
 from PIL import Image
 
-from ganforge.cli.explore.inversion import Distance, Search, invert, log_likelihood, settle
+from ganforge.cli.explore.beginnings import in_z
+from ganforge.cli.explore.inversion import Distance, Search, invert, log_likelihood, settle, within
 from ganforge.cli.invert import errors
-from ganforge.core import Latent
+from ganforge.core import Latent, train
 from ganforge.core.pictures import save_picture, to_pixels
+from ganforge.core.registry import Registry
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +117,44 @@ def test_without_a_label_every_class_is_tried(tmp_path: Path) -> None:
         done("invert", labelled, tmp_path / "p.png", *asked, "--label", "1", "-o", tmp_path / "a.png").out
     )
     assert told["label"] == "class 1"
+
+
+def test_what_an_encoder_says_is_brought_to_where_samples_lie() -> None:
+    z = torch.tensor([[0.5, -4.0, 0.1, 0.9, 0.2, 3.0]])
+    found = within(Latent(name="uniform", dim=2, categorical=(3,), continuous=1), z)
+    assert found.tolist() == [[0.5, -1, 0, 1, 0, 1]]
+    assert within(Latent(dim=6), z).tolist() == z.tolist()
+
+
+@pytest.mark.parametrize(
+    ("conditioning", "label", "known"), [("none", None, 1), ("concat", None, 3), ("concat", "2", 1)]
+)
+def test_the_run_s_own_encoder_says_where_to_begin(
+    registry: Registry, tmp_path: Path, conditioning: str, label: str | None, known: int
+) -> None:
+    request = {
+        "recipe": {"name": "bigan", "encoder": 4, "joint": 8},
+        "data": {"name": "digits", "resolution": 8, "only": ["0", "1", "2"]},
+        "conditioning": conditioning,
+        "architecture": {"width": 4},
+        "batch_size": 8,
+        "steps": 2,
+        "samples": 4,
+        "observers": [],
+        "machine": {"device": "cpu", "threads": 1},
+    }
+    game = train(request, tmp_path / "run", registry=registry).game
+    picture = torch.rand(1, 8, 8) * 2 - 1
+    begun = in_z(game, picture, 5, 0, label)
+    says = game.ema["encoder"](picture[None]).clamp(-1, 1).detach().expand(known, -1)
+    assert begun.known == known
+    torch.testing.assert_close(torch.from_numpy(begun.begin[:known]), says)
+    np.testing.assert_array_equal(begun.begin[known:], game.latent.sample(0, 5)[known:])
+    assert (begun.labels is None) == (conditioning == "none")
+    save_picture(to_pixels(picture[None].numpy())[0], tmp_path / "p.png")
+    named = () if label is None else ("--label", label)
+    asked = ("--restarts", 1, "--steps", 1, "--json", "-o", tmp_path / "f.png", *named)
+    assert json.loads(done("invert", tmp_path / "run", tmp_path / "p.png", *asked).out)["start"] == "encoder"
 
 
 def test_error_figures() -> None:

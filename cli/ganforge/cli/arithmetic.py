@@ -13,7 +13,17 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from ganforge.cli.explore.places import Label, Pictures, Source, Truncation, check_out, find, open_images
+from ganforge.cli.explore.places import (
+    InSpace,
+    Label,
+    Pictures,
+    Source,
+    Space,
+    Truncation,
+    check_out,
+    find,
+    open_images,
+)
 from ganforge.core.errors import GanforgeError
 from ganforge.core.latents import Generator, picture_seeds, uniforms
 from ganforge.core.pictures import beside, grid, save_picture, to_pixels
@@ -33,6 +43,7 @@ def arithmetic(
     seed: Annotated[int, typer.Option(help="Of that noise.")] = 0,
     label: Label = None,
     truncation: Truncation = None,
+    space: Space = InSpace.z,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .png.")] = Path("arithmetic.png"),
 ) -> None:
     """Add and subtract pictures by their latents.
@@ -44,7 +55,7 @@ def arithmetic(
     Example: ganforge arithmetic face.onnx --plus 1:3,1:9,2:4 --minus 1:5,2:7,2:8 --plus 1:2,2:2,3:6 -o sum.png
     """
     check_out(out)
-    generator = open_images(source, truncation)
+    generator = open_images(source, truncation, space)
     added = [(1, find(generator, text, "--plus", label)) for text in plus]
     terms = [*added, *((-1, find(generator, text, "--minus", label)) for text in minus or [])]
     if len(terms) < 2:

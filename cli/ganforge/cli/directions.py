@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from ganforge.cli.common import Json, open_run, print_json
-from ganforge.cli.explore.places import Label, Source, Truncation, check_out, find, open_images
+from ganforge.cli.explore.places import InSpace, Label, Source, Space, Truncation, check_out, find, open_images
 from ganforge.core.errors import GanforgeError
 from ganforge.core.latents import Generator
 from ganforge.core.pictures import grid, save_picture, to_pixels
@@ -22,7 +22,7 @@ class Method(StrEnum):
 
 
 class Found(NamedTuple):
-    """Directions over z, float32 [k, dim], strongest first, and what is known of each."""
+    """Directions over z or w, float32 [k, dim], strongest first, and what is known of each."""
 
     vectors: np.ndarray
     known: dict[str, Any]
@@ -43,6 +43,7 @@ def directions(
     steps: Annotated[int, typer.Option(min=2, max=100, help="Pictures in a row.")] = 7,
     label: Label = None,
     truncation: Truncation = None,
+    space: Space = InSpace.z,
     as_json: Json = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .png: a row for each direction.")] = Path(
         "directions.png"
@@ -51,18 +52,25 @@ def directions(
     """Find directions of the latent and show where they lead.
 
     `sefa` is Shen and Zhou's closed form (arXiv 2007.06600), which a file has on its card; `pca` is GANSpace
-    (arXiv 2004.02546), which looks inside the network.
+    (arXiv 2004.02546), which looks inside the network; with --space w it is of w, and moves w.
 
     Example: ganforge directions digits.onnx -k 5 --picture 1:7 -o directions.png
     """
     check_out(out)
-    generator = open_images(source, truncation)
+    generator = open_images(source, truncation, space)
     latents, labels = find(generator, picture, "--picture", label)
     if len(latents) > 1:
         raise GanforgeError("--picture takes one picture, as in --picture 1:7")
     if method is Method.sefa and layer is not None:
         raise GanforgeError("--layer goes with --method pca; sefa is of the first layer")
-    found = of_weights(source) if method is Method.sefa else of_activations(source, generator, layer, k, samples)
+    if space is InSpace.w and (method is Method.sefa or layer is not None):
+        raise GanforgeError("--space w goes with --method pca, whose components are then of w itself, not of a --layer")
+    if method is Method.sefa:
+        found = of_weights(source)
+    elif space is InSpace.w:
+        found = of_styles(generator, k, samples)
+    else:
+        found = of_activations(source, generator, layer, k, samples)
     vectors = found.vectors[:k]
     moved = sweep(generator, latents[0], vectors, np.linspace(-reach, reach, steps))
     pixels = to_pixels(generator.make(moved, None if labels is None else labels.repeat(len(moved))))
@@ -120,6 +128,17 @@ def of_activations(source: Path, generator: Generator, layer: str | None, k: int
         if first is None:
             raise GanforgeError(f"no layer of {source} follows z; name one with --layer")
         layer = first.name
-    asked = game.averaged_generator._replace(truncation=generator.truncation)
+    asked = game.averaged_generator.at(generator.truncation)
     found = principal(asked, layer_of(game.ema["generator"], layer), min(k, game.latent.dim), samples, seed=0)
     return Found(found.directions.numpy(), {"layer": layer, "shares": found.shares.tolist()})
+
+
+def of_styles(generator: Generator, k: int, samples: int) -> Found:
+    """GANSpace's for style-based generators: principal components of w (section 3.1)."""
+    import torch
+
+    from ganforge.cli.explore.components import main_axes
+
+    w, _ = generator.draw(0, samples)
+    axes = main_axes(torch.from_numpy(w), min(k, generator.latent.dim))
+    return Found(axes.directions.numpy(), {"space": "w", "shares": axes.shares.tolist()})

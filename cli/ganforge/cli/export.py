@@ -77,7 +77,9 @@ def export(
 
 def _files(run: Run, out: Path, network: str | None) -> dict[str, Path]:
     """Where each network goes: the one there is or that is asked for to OUT, several beside each other."""
-    names = [network] if network else list(run.game.exports())
+    from ganforge.export.exporter import offered
+
+    names = [network] if network else list(offered(run))
     return {name: out if len(names) == 1 else out.with_stem(f"{out.stem}-{name}") for name in names}
 
 

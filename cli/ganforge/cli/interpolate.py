@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
@@ -9,12 +10,22 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from ganforge.cli.explore.places import Label, Pictures, Source, Truncation, check_out, find, open_images
+from ganforge.cli.explore.places import (
+    InSpace,
+    Label,
+    Pictures,
+    Source,
+    Space,
+    Truncation,
+    check_out,
+    find,
+    open_images,
+)
 from ganforge.core.errors import GanforgeError
 from ganforge.core.latents import Generator
 from ganforge.core.pictures import grid, save_animation, save_picture, to_pixels
 
-ANIMATIONS = (".gif", ".webp")
+ANIMATIONS = (".gif", ".webp", ".mp4")
 
 
 def interpolate(
@@ -27,7 +38,8 @@ def interpolate(
     ] = None,
     label: Label = None,
     truncation: Truncation = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="A .png (a row for each pair), .gif or .webp.")] = Path(
+    space: Space = InSpace.z,
+    out: Annotated[Path, typer.Option("--out", "-o", help="A .png (a row for each pair), .gif, .webp or .mp4.")] = Path(
         "interpolation.png"
     ),
 ) -> None:
@@ -37,10 +49,9 @@ def interpolate(
 
     Example: ganforge interpolate runs/digits --seeds 1,5:3,9 --steps 8 -o path.png
     """
-    if out.suffix.lower() == ".mp4":
-        raise GanforgeError(f"no video is written here; give --out {out.with_suffix('.gif')} or .webp for an animation")
     check_out(out, (".png", *ANIMATIONS))
-    generator = open_images(source, truncation)
+    save = writer(out)
+    generator = open_images(source, truncation, space)
     latents, labels = find(generator, seeds, "--seeds", label)
     if len(latents) < 2:
         raise GanforgeError("--seeds takes at least two pictures, as in --seeds 1,5,9")
@@ -50,10 +61,19 @@ def interpolate(
     if out.suffix.lower() in ANIMATIONS:
         # Where one pair ends the next begins.
         frames = np.delete(pictures, np.arange(steps, len(pictures), steps), axis=0)
-        save_animation([grid(frame[None]) for frame in frames], out)
+        save([grid(frame[None]) for frame in frames], out)
     else:
         save_picture(grid(pictures, steps), out)
     typer.echo(f"{len(latents) - 1} × {steps} pictures in {out}")
+
+
+def writer(out: Path) -> Callable[[Sequence[np.ndarray], Path], None]:
+    """What writes an animation; for video it needs a package that a picture does not, so before any work is done."""
+    if out.suffix.lower() != ".mp4":
+        return save_animation
+    from ganforge.cli.explore.video import save_video
+
+    return save_video
 
 
 def walk(generator: Generator, pictures: Pictures, steps: int, *, straight: bool | None = None) -> np.ndarray:

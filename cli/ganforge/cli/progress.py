@@ -149,4 +149,5 @@ def print_results(run: Run) -> None:
     if best := _best(directory):
         typer.echo(f"best     {directory / 'best'}: {best}")
     typer.echo(f"sample   ganforge sample {directory} --n 64 --seed 1 -o grid.png")
-    typer.echo(f"export   ganforge export {directory} -o model.onnx")
+    if run.game.exports():
+        typer.echo(f"export   ganforge export {directory} -o model.onnx")

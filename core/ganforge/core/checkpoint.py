@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ def load(game: Game, path: Path) -> int:
 
 
 def load_networks(game: Game, path: Path) -> None:
-    """Put the networks of a checkpoint of another run, and their averages, into a game; all else stays as it is.
+    """Put the networks of a checkpoint of another run, and their averages, into a game, as far as it takes them; all
+    else stays as it is.
 
     Raises:
         GanforgeError: damaged, or of networks of other layers or sizes.
@@ -84,8 +86,7 @@ def load_networks(game: Game, path: Path) -> None:
         tensors = load_file(path / "networks.safetensors")
     except (OSError, SafetensorError) as error:
         raise GanforgeError(f"option 'start': checkpoint {path} is damaged ({error}); choose another") from None
-    theirs = {name: tensor for name, tensor in tensors.items() if name.startswith(("networks.", "ema."))}
-    ours = {name: tensor for name, tensor in game.state_dict().items() if name.startswith(("networks.", "ema."))}
+    theirs, ours = _taken(game, tensors), _taken(game, game.state_dict())
     for name in [*ours, *theirs]:
         there, here = (_shape(tensors.get(name)) for tensors in (theirs, ours))
         if there != here:
@@ -94,6 +95,16 @@ def load_networks(game: Game, path: Path) -> None:
                 "with the settings of its run"
             )
     game.load_state_dict(theirs, strict=False)
+
+
+def _taken(game: Game, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of the networks a game takes over, and of their averages."""
+    found = {}
+    for name, tensor in tensors.items():
+        holder, network, *_ = name.split(".")
+        if holder in ("networks", "ema") and (not game.taken or network in game.taken):
+            found[name] = tensor
+    return found
 
 
 def _shape(tensor: Tensor | None) -> str:

@@ -172,6 +172,8 @@ class Game(nn.Module):
     """Networks, their averages, effects, the loss and the players. A paper with other rules subclasses it."""
 
     averaged: Sequence[str] = ("generator",)
+    taken: Sequence[str] = ()
+    """The networks that a start from another run fills; all, where none is named."""
     sampled_at_once: int = 64
 
     def __init__(self, parts: Parts) -> None:

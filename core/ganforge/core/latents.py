@@ -125,7 +125,8 @@ class Generator(NamedTuple):
     float32 [N, *data.shape], images in [-1, 1]. `truncation` is what the samples keep to of which one speaks: a bound
     of the latents, or, of a generator that is `styled`, its own affair, which `make` takes by this name.
     `make_of_seeds`, where there is one, takes picture seeds int64 [N], labels and the truncation instead: it is for
-    what makes its own latents, and has a `make` that refuses.
+    what makes its own latents, and has a `make` that refuses. `draws` is for one whose latents are not drawn from
+    `latent` alone, as a style is: (seed, n, start) to latents.
     """
 
     latent: Latent
@@ -135,6 +136,7 @@ class Generator(NamedTuple):
     truncation: float | None = None
     make_of_seeds: Callable[[np.ndarray, np.ndarray | None, float | None], np.ndarray] | None = None
     styled: bool = False
+    draws: Callable[[int, int, int], np.ndarray] | None = None
 
     def at(self, truncation: float | None) -> Generator:
         """The same generator, whose samples keep to a truncation."""
@@ -148,7 +150,10 @@ class Generator(NamedTuple):
 
     def draw(self, seed: int, n: int, start: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
         """Latents of pictures `start` … `start + n` of `seed`, and their labels: every class in turn."""
-        latents = self.latent.sample(seed, n, start=start, truncation=self.bound)
+        if self.draws is not None:
+            latents = self.draws(seed, n, start)
+        else:
+            latents = self.latent.sample(seed, n, start=start, truncation=self.bound)
         return latents, self.data.labels(n, start=start) if self.labelled else None
 
     def sampler(self, seed: int) -> Callable[[int, int], tuple[np.ndarray, np.ndarray | None]]:

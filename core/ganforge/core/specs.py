@@ -110,13 +110,15 @@ class Recipe(Spec[O_contra]):
     """A complete, runnable GAN. `settings` gives the paper's numbers for a data spec as a nested mapping of the
     config's keys (`ganforge.core.config`); `game` builds something other than generator against discriminator.
     `small` are settings under which a round takes milliseconds, for `ganforge plugins check`. `takes` is the data it
-    plays on: single samples, or pictures of two domains, which `pairs` must belong together.
+    plays on: single samples, or pictures of two domains, which `pairs` must belong together. `follows` is a recipe of
+    which a run must be there, that is named in the option `of`; a check trains one first.
     """
 
     settings: Callable[[O_contra, DataSpec], Mapping[str, Any]]
     takes: Literal["samples", "domains", "pairs"] = "samples"
     game: Callable[[Config, Parts], Game] | None = None
     small: Mapping[str, Any] = field(default_factory=dict)
+    follows: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

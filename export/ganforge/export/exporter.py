@@ -135,8 +135,19 @@ def with_card(model: onnx.ModelProto, card: Card) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
+def offered(run: Run) -> Mapping[str, Export]:
+    """The networks a run has for users, by name.
+
+    Raises:
+        GanforgeError: none.
+    """
+    if not (exports := run.game.exports()):
+        raise GanforgeError(f"{run.directory} has nothing to export: its generator is another run's; export that one")
+    return exports
+
+
 def _choose(run: Run, name: str | None) -> tuple[str, Export]:
-    exports = run.game.exports()
+    exports = offered(run)
     if name is None and len(exports) > 1:
         raise GanforgeError(f"this game has several networks to export; choose one of {', '.join(exports)}")
     name = next(iter(exports)) if name is None else name

@@ -33,6 +33,7 @@ BUILTIN = {
     "sgan": "ganforge.plugins.papers.sgan",
     "bigan": "ganforge.plugins.papers.bigan",
     "f-anogan": "ganforge.plugins.papers.f_anogan",
+    "encoder": "ganforge.plugins.papers.encoder",
     "srgan": "ganforge.plugins.papers.srgan",
     "instance-noise": "ganforge.plugins.tricks.instance_noise",
     "zero-centred-penalty": "ganforge.plugins.tricks.zero_centred_penalty",

@@ -62,7 +62,7 @@ class Trial:
         return self.folder / "model.onnx"
 
 
-def request(recipe: str, registry: Registry, data: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+def request(recipe: str, registry: Registry, data: Mapping[str, Any], /, **changes: Any) -> dict[str, Any]:
     """What `train` is asked for: the recipe at tiny size, quietly, for a few rounds."""
     base = {
         "recipe": recipe,
@@ -77,15 +77,24 @@ def request(recipe: str, registry: Registry, data: Mapping[str, Any], **changes:
     return merge(merge(base, registry.find("recipe", recipe).small), changes)
 
 
+def given(recipe: str, registry: Registry, folder: Path, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What a recipe that follows another is asked for beside its own: a tiny run of that one, trained in a folder."""
+    if not (first := registry.find("recipe", recipe).follows):
+        return {}
+    train(request(first, registry, data), folder, registry=registry)
+    return {"recipe": {"of": str(folder)}}
+
+
 def check(recipe: str, registry: Registry, folder: Path, data: Mapping[str, Any]) -> dict[str, Outcome]:
     """Every promise of one recipe but that of two processes, by name."""
-    settings = request(recipe, registry, data)
     try:
+        settings = request(recipe, registry, data, **given(recipe, registry, folder / "first", data))
         run = train(settings, folder / "run", registry=registry)
     except GanforgeError as error:
         return {name: Outcome("fails", str(error)) for name in PROMISES}
     trial = Trial(recipe, registry, folder, settings, run)
-    return {name: _tried(promise, trial) for name, promise in PROMISES.items()}
+    tried = PROMISES if run.game.exports() else WITHOUT_EXPORTS
+    return {name: _tried(promise, trial) if name in tried else NOTHING for name, promise in PROMISES.items()}
 
 
 def _tried(promise: Callable[[Trial], Outcome], trial: Trial) -> Outcome:
@@ -226,6 +235,10 @@ PROMISES: Mapping[str, Callable[[Trial], Outcome]] = {
     "same picture": same_picture,
 }
 
+WITHOUT_EXPORTS = ("finite", "resumes to the bit")
+"""What a recipe promises that trains no generator."""
+NOTHING = Outcome("exempt", "its generator is another run's, which is not trained or exported again")
+
 TWO_PROCESSES = "two processes"
 
 
@@ -233,7 +246,12 @@ def two_processes(
     recipes: Sequence[str], registry: Registry, folder: Path, data: Mapping[str, Any]
 ) -> dict[str, Outcome]:
     """Whether two processes train what one trains with the same batch, for all recipes in one start of torch."""
-    runs = {recipe: request(recipe, registry, data, every=ROUNDS) for recipe in recipes}
+    runs = {
+        recipe: request(
+            recipe, registry, data, every=ROUNDS, **given(recipe, registry, folder / "first" / recipe, data)
+        )
+        for recipe in recipes
+    }
     job = {
         "plugins": [one.distribution for one in registry.plugins if one.distribution.endswith(".py")],
         "runs": runs,

@@ -2,14 +2,15 @@
 
 Principal components of the activations y of N latents are found; then each is followed back to z, by the U that
 minimises Σ ||U x - z||² over the coordinates x = Vᵀ (y - μ). Departures: U's columns are taken at length 1, so that
-distances are those of other directions; N is thousands where the paper takes a million; z is moved always, where the
-paper moves a style-based generator's w.
+distances are those of other directions; N is thousands where the paper takes a million. Of a style-based generator,
+the components of w itself are moved along, as in section 3.1 (`styles.py` has it as a function of w).
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -52,7 +53,17 @@ def principal(generator: Generator, layer: nn.Module, k: int, samples: int, seed
         GanforgeError: the layer is not reached, or too large for so many samples.
     """
     latents, labels = generator.draw(seed, samples)
-    seen: list[Tensor] = []
+    found = activations(generator, layer, latents, labels)
+    return components(found, torch.from_numpy(latents[:, : generator.latent.dim]), k, seed)
+
+
+def activations(generator: Generator, layer: nn.Module, latents: np.ndarray, labels: np.ndarray | None) -> Tensor:
+    """What a layer says of latents [n, width], and labels [n]: float32 [n, numbers of the layer].
+
+    Raises:
+        GanforgeError: the layer is not reached, or too large for so many latents.
+    """
+    samples, seen = len(latents), list[Tensor]()
 
     def look(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         seen.append(output.detach().float().flatten(1).cpu())
@@ -71,16 +82,21 @@ def principal(generator: Generator, layer: nn.Module, k: int, samples: int, seed
             raise GanforgeError("the generator does not pass through this layer; choose another --layer")
     finally:
         hook.remove()
-    return components(torch.cat(seen), torch.from_numpy(latents[:, : generator.latent.dim]), k, seed)
+    return torch.cat(seen)
 
 
 def components(activations: Tensor, z: Tensor, k: int, seed: int = 0) -> Components:
     """Of activations [n, width] and the z [n, dim] they came from."""
-    centred = activations - activations.mean(dim=0)
+    axes = main_axes(activations, k, seed)
+    coordinates = (activations - activations.mean(dim=0)) @ axes.directions.T
+    followed = torch.linalg.lstsq(coordinates.double(), (z - z.mean(dim=0)).double()).solution.float()
+    return Components(signed(nn.functional.normalize(followed)), axes.shares)
+
+
+def main_axes(points: Tensor, k: int, seed: int = 0) -> Components:
+    """Principal components of points [n, width], over their own numbers."""
+    centred = points - points.mean(dim=0)
     with torch.random.fork_rng():
         torch.manual_seed(hash64(seed, "components"))
         _, sizes, vectors = torch.pca_lowrank(centred, min(k + SPARE, *centred.shape), center=False, niter=4)
-    coordinates = centred @ vectors[:, :k]
-    followed = torch.linalg.lstsq(coordinates.double(), (z - z.mean(dim=0)).double()).solution.float()
-    shares = sizes[:k].square() / centred.square().sum()
-    return Components(signed(nn.functional.normalize(followed)), shares)
+    return Components(signed(vectors.T[:k]), sizes[:k].square() / centred.square().sum())

@@ -110,13 +110,22 @@ def log_likelihood(latent: Latent, z: Tensor) -> Tensor:
 
 
 def settle(latent: Latent, z: Tensor, random: torch.Generator) -> None:
-    """Bring latents back to where samples lie, in place."""
-    inner, codes = z[:, : latent.dim], z[:, latent.width - latent.continuous :]
+    """Bring latents back to where samples lie, in place; a number that left the cube is drawn again."""
     if latent.name == "uniform":
+        inner = z[:, : latent.dim]
         drawn = (2 * torch.rand(inner.shape, generator=random) - 1).to(z.device)
         inner.copy_(torch.where(inner.abs() > 1, drawn, inner))
+    z.copy_(within(latent, z))
+
+
+def within(latent: Latent, z: Tensor) -> Tensor:
+    """Any z [n, width] moved to where samples may lie: into the cube, onto the sphere, to the likeliest category."""
+    inner, *kinds, codes = z.split([latent.dim, *latent.categorical, latent.continuous], dim=1)
+    if latent.name == "uniform":
+        inner = inner.clamp(-1, 1)
     elif latent.name == "truncated-normal":
-        inner.clamp_(-latent.truncation, latent.truncation)
+        inner = inner.clamp(-latent.truncation, latent.truncation)
     elif latent.name == "sphere":
-        inner.copy_(nn.functional.normalize(inner) * latent.dim**0.5)
-    codes.clamp_(-1, 1)
+        inner = nn.functional.normalize(inner) * latent.dim**0.5
+    likeliest = [nn.functional.one_hot(kind.argmax(dim=1), kind.shape[1]).to(z.dtype) for kind in kinds]
+    return torch.cat([inner, *likeliest, codes.clamp(-1, 1)], dim=1)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
+from ganforge.cli.common import open_run
 from ganforge.cli.sweep import open_generator
 from ganforge.core.errors import GanforgeError
 from ganforge.core.latents import Generator
@@ -25,20 +27,38 @@ Truncation = Annotated[
 ]
 Label = Annotated[str | None, typer.Option(help="A class: its name or its number.", show_default="the picture's own")]
 
+
+class InSpace(StrEnum):
+    z = "z"
+    w = "w"
+
+
+Space = Annotated[
+    InSpace, typer.Option(help="z, or w: the space of styles, which some generators have (a run's only).")
+]
+
 Pictures = tuple[np.ndarray, np.ndarray | None]
 """Latents float32 [n, width], and labels int64 [n] where the generator takes them."""
 
 
-def open_images(source: Path, truncation: float | None = None) -> Generator:
-    """A run's averaged generator, or an exported file's, of images.
+def open_images(source: Path, truncation: float | None = None, space: InSpace = InSpace.z) -> Generator:
+    """A run's averaged generator, or an exported file's, of images; as a function of what `space` says.
 
     Raises:
-        GanforgeError: neither of the two, or it makes points.
+        GanforgeError: neither of the two, or it makes points, or it cannot be given a w.
     """
-    generator = open_generator(source)
+    generator = open_generator(source) if space is InSpace.z else _open_styled(source)
     if generator.data.kind != "images":
         raise GanforgeError(f"{source} makes points, and this shows images; see them with: ganforge sample {source}")
-    return generator._replace(truncation=truncation)
+    return generator.at(truncation)
+
+
+def _open_styled(source: Path) -> Generator:
+    if source.suffix == ".onnx":
+        raise GanforgeError("a file takes z and no w; leave --space out, or give the run directory it came from")
+    from ganforge.cli.explore.styles import Styled
+
+    return Styled(open_run(source).game).generator
 
 
 def find(generator: Generator, text: str, option: str, label: str | None = None) -> Pictures:
@@ -55,11 +75,11 @@ def find(generator: Generator, text: str, option: str, label: str | None = None)
 
 
 def check_label(generator: Generator, label: str | None) -> None:
-    """Refuse a class that the generator cannot be asked for."""
+    """Refuse a class that the generator cannot be asked for; labels enter before w."""
     if label is None:
         return
     if not generator.labelled:
-        raise GanforgeError("this generator was trained without labels; leave --label out")
+        raise GanforgeError("no label enters this generator beside its latents; leave --label out")
     generator.data.labels(1, label)
 
 
@@ -75,9 +95,12 @@ def _one(generator: Generator, place: str, option: str, label: str | None) -> Pi
 
 
 def _read(generator: Generator, path: Path) -> Pictures:
+    space, other = ("z", "w") if generator.draws is None else ("w", "z")
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
-        latents = np.asarray(known["z"], np.float32)[None]
+        if space not in known and other in known:
+            raise GanforgeError(f"{path} holds a {other}, and what is taken here is a {space}; give --space {other}")
+        latents = np.asarray(known[space], np.float32)[None]
         label = known.get("label")
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise GanforgeError(f"{path} holds no latent; `ganforge invert` writes them") from None

@@ -72,3 +72,8 @@ class InvertingGame(AdversarialGame):
         rows = [x.unflatten(0, (pairs, columns)), found.unflatten(0, (pairs, columns))]
         beside = torch.stack(rows, dim=1).flatten(0, 2).cpu().numpy()
         return np.concatenate([self.sample(latents, labels)[: columns * (columns - 2 * pairs)], beside]), None
+
+
+def squared(one: Tensor, two: Tensor) -> Tensor:
+    """The mean over values of the squared difference, of each sample: [N, …] twice to float32 [N]."""
+    return (one.float() - two.float()).square().flatten(1).mean(dim=1)

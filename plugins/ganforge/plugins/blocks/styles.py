@@ -50,10 +50,12 @@ class Styles(nn.Module):
             with torch.no_grad():
                 self.mean.lerp_(distributed.mean(w.float()), 1 - MEMORY)
             styles = self.mixed(styles, active) if self.mixing else styles
-        if truncation is not None:
-            first = (torch.arange(self.layers, device=z.device) < self.cutoff)[:, None]
-            styles = torch.where(first, self.mean + truncation[:, :, None] * (styles - self.mean), styles)
-        return styles
+        return styles if truncation is None else self.truncated(styles, truncation)
+
+    def truncated(self, styles: Tensor, truncation: Tensor) -> Tensor:
+        """Styles [N, layers, width], the first `cutoff` by ψ [N, 1]."""
+        first = (torch.arange(self.layers, device=styles.device) < self.cutoff)[:, None]
+        return torch.where(first, self.mean + truncation[:, :, None] * (styles - self.mean), styles)
 
     def mixed(self, styles: Tensor, active: int) -> Tensor:
         """A share of the samples with another's styles from one of the layers 1 … active - 1 on."""

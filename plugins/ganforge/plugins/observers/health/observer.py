@@ -46,6 +46,8 @@ class Health(RunObserver):
             return {}
         if not isinstance(game, AdversarialGame) or game.data.domains or distributed.world() > 1:
             return {}  # a translation has no latents, and several domains no one critic
+        if all(player.role != "discriminator" for player in game.players):
+            return {}
         with torch.no_grad(), torch.random.fork_rng():
             found = self._figures(game, round_)
         return {name: float(value) for name, value in found.items()}

@@ -9,7 +9,7 @@ from ganforge.core import GanforgeError
 from ganforge.core.draw import Draw
 from ganforge.core.game import Clock, Objective, Parts, Player, Step
 from ganforge.core.options import parse
-from ganforge.plugins.blocks.inversion import Encoder, InvertingGame
+from ganforge.plugins.blocks.inversion import Encoder, InvertingGame, squared
 from ganforge.plugins.papers.f_anogan import FAnoganOptions
 
 FROZEN = ("generator", "discriminator")
@@ -60,11 +60,6 @@ class FAnoganGame(InvertingGame):
         reconstructed = self.reconstruct(x, labels).float()
         features = squared(critic(x, labels).features, critic(reconstructed, labels).features)
         return squared(x, reconstructed) + self.options.kappa * features
-
-
-def squared(one: Tensor, two: Tensor) -> Tensor:
-    """The mean over values of the squared difference, of each sample: [N, …] twice to float32 [N]."""
-    return (one.float() - two.float()).square().flatten(1).mean(dim=1)
 
 
 def _features(step: Step, x: Tensor, labels: Tensor | None) -> Tensor:
