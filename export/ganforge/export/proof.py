@@ -111,7 +111,9 @@ def _check_sides(expected: np.ndarray, feed: Mapping[str, np.ndarray], card: Car
     given = feed[card.image.name].shape[2:]
     made, wanted = expected.shape[2:], tuple(card.scale * side for side in given)
     if made != wanted:
-        raise GanforgeError(f"{what} makes {list(made)} of pictures of {list(given)}, and says that it makes {list(wanted)}")
+        raise GanforgeError(
+            f"{what} makes {list(made)} of pictures of {list(given)}, and says that it makes {list(wanted)}"
+        )
 
 
 def _truncates(card: Card) -> bool:

@@ -20,7 +20,7 @@ SMALLEST = 16
 
 
 class Translator(nn.Module):
-    """A generator of pictures [N, C, H, W] from pictures of the same size, both in [-1, 1]; or of `scale` times the sides.
+    """A generator of pictures from pictures [N, C, H, W], both in [-1, 1], of the same size or `scale` times the sides.
 
     H and W must be multiples of `multiple`, and at least `least`.
     """
@@ -183,7 +183,7 @@ def _check(parts: Parts, scale: int) -> None:
     if generator.scale != scale:
         raise GanforgeError(
             f"option 'architecture': recipe '{name}' makes pictures of {scale} times the side, and "
-            f"'{parts.config.architecture.name}' of {generator.scale} times; choose another, or the recipe's own options"
+            f"'{parts.config.architecture.name}' of {generator.scale} times; leave its options to the recipe's"
         )
     if parts.config.fakes == "shared":
         raise GanforgeError(f"option 'fakes': recipe '{name}' has each player translate anew; set it to fresh")
