@@ -1,6 +1,6 @@
-"""Real pictures and what generators make of them or of their codes: BiGAN, f-AnoGAN, encoder, SRGAN, a CPU minute each.
+"""Real pictures and what generators make of their codes: BiGAN, f-AnoGAN, an encoder, a CPU minute each.
 
-    python benchmarks/inversion.py [--recipes bigan f-anogan encoder srgan]
+    python benchmarks/inversion.py [--recipes bigan f-anogan encoder]
 
 Each recipe's last picture is kept in docs/inversion/, and the page says by which command; a picture that is there is
 not made again. Runs go to `runs/inversion/`; the encoder is for the generator of BiGAN's, which is trained if need be.
@@ -24,20 +24,13 @@ CASES = {
     "bigan": ["architecture.width=16", "recipe.encoder=32", "recipe.joint=256", *QUICK],
     "f-anogan": ["architecture.width=16", "recipe.width=32", "discriminator.moves=2", "recipe.encoder.lr=5e-4", *QUICK],
     "encoder": [f"recipe.of={RUNS / 'bigan'}", "recipe.width=32", "recipe.encoder.lr=5e-4"],
-    "srgan": [
-        "recipe.factor=2",
-        "architecture.width=16",
-        "architecture.blocks=2",
-        "architecture.critic_width=8",
-        *QUICK,
-    ],
 }
-STEPS = {"bigan": 1500, "f-anogan": 1500, "encoder": 1500, "srgan": 600}
+STEPS = 1500
 
 
 def command(recipe: str) -> list[str]:
     settings = [word for setting in [*CASES[recipe], "observers=[]"] for word in ("--set", setting)]
-    data = ["--data", "digits", "--steps", str(STEPS[recipe]), "--batch-size", "64", "--threads", "1"]
+    data = ["--data", "digits", "--steps", str(STEPS), "--batch-size", "64", "--threads", "1"]
     return ["ganforge", "train", recipe, *data, *settings, "--out", str(RUNS / recipe)]
 
 
@@ -59,11 +52,10 @@ def page() -> str:
     lines = [
         "# Inversion",
         "",
-        "What `python benchmarks/inversion.py` made of scanned digits in a CPU minute each. By recipes with an",
-        "encoder, four rows of samples, then real training pictures over their reconstructions G(E(x)), twice.",
-        "`encoder` is for a generator that is there already, here BiGAN's, and leaves it as it is. By `srgan`, rows of",
-        "pictures of half the side, of those enlarged by bicubic interpolation and by the recipe, and of the real",
-        "ones, twice. To find one picture's latent, `ganforge invert` begins with what such an encoder says:",
+        "What `python benchmarks/inversion.py` made of scanned digits in a CPU minute each. Four rows",
+        "of samples, then real training pictures over their reconstructions G(E(x)), twice.",
+        "`encoder` is for a generator that is there already, here BiGAN's, and leaves it as it is. To find one",
+        "picture's latent, `ganforge invert` begins with what such an encoder says:",
         "[explore.md](explore.md#invert).",
         "",
     ]

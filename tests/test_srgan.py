@@ -1,29 +1,37 @@
-"""SRGAN: its losses by hand, its stages, resizing against Pillow, VGG19 from a file, pictures and errors."""
+"""SRGAN: its losses by hand, its stages, resizing against Pillow, VGG19 from a file, pictures, files and errors."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from command import done, refused
 from PIL import Image
+from served import app_of, one
 from small_games import assert_resumes_exactly, player, resolved
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import mse_loss, softplus
 
-from ganforge.core import DataSpec, GanforgeError
-from ganforge.core.config import load_data
+from ganforge.core import DataSpec, GanforgeError, Run, train
+from ganforge.core.card import CARD_KEY
+from ganforge.core.config import load_data, parse_settings
 from ganforge.core.draw import Draw, Stream
-from ganforge.core.game import Clock
+from ganforge.core.game import Clock, Export
 from ganforge.core.loop import play_round
+from ganforge.core.pictures import from_pixels, to_pixels
 from ganforge.core.registry import Registry
 from ganforge.core.run import build_game
+from ganforge.export import export
 from ganforge.plugins.blocks.torchvision_import import import_with_torchvision
 from ganforge.plugins.papers.srgan.features import VGG54, vgg19
 from ganforge.plugins.papers.srgan.game import bicubic, shrunk
+from ganforge.serve import load
 
 SMALL = ("architecture.width=4", "architecture.blocks=1", "architecture.critic_width=2", "architecture.dense=8")
 RANDOM = "recipe.features=random-smoke-test"
@@ -49,7 +57,7 @@ def test_the_generators_loss_is_equation_3(registry: Registry) -> None:
     game, stream = built(registry, *(f"recipe.{key}={value}" for key, value in weights.items()))
     found = objective(game, stream, "generator")
     real = found.step.real.detach()
-    made = game.networks["generator"](shrunk(real, 4).flatten(1)).images
+    made = game.networks["generator"](shrunk(real, 4)).images
     content = mse_loss(game.features(made), game.features(real))
     adversarial = softplus(-game.networks["discriminator"](made).logits).mean()
     expected = 0.7 * mse_loss(made, real) + 0.3 * content + 0.01 * adversarial
@@ -65,7 +73,7 @@ def test_the_critic_tells_real_pictures_from_the_same_ones_enlarged(registry: Re
     game, stream = built(registry)
     found = objective(game, stream, "discriminator")
     real = found.step.real.detach()
-    made, critic = game.networks["generator"](shrunk(real, 4).flatten(1)).images, game.networks["discriminator"]
+    made, critic = game.networks["generator"](shrunk(real, 4)).images, game.networks["discriminator"]
     expected = softplus(-critic(real).logits).mean() + softplus(critic(made).logits).mean()
     assert found.loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
@@ -134,25 +142,134 @@ def test_another_file_is_refused(weights: tuple[Path, str, nn.Sequential], tmp_p
 # The recipe.
 
 
-def test_pictures_show_small_bicubic_enlarged_and_real_ones(registry: Registry) -> None:
-    game, stream = built(registry)
-    shown, labels = game.pictured(game.latent.sample(0, 36), None, stream.data)
-    assert labels is None
-    assert len(shown) == 36
-    real = torch.from_numpy(stream.data.fetch(np.arange(36))[0] / np.float32(127.5) - 1)
-    small = shrunk(real, 4)
-    assert np.allclose(shown[18:24], real[:6], atol=1e-6)
-    assert np.allclose(shown[6:12], bicubic(small[:6], 4), atol=1e-5)
-    assert np.allclose(shown[12:18], game.enlarge(small)[:6], atol=1e-5)
-    assert np.allclose(shown[24:], game.enlarge(small)[24:], atol=1e-5)
-    assert np.allclose(shown[:6, :, ::4, ::4], small[:6], atol=1e-6)
-
-
-def test_a_latent_is_the_small_picture(registry: Registry) -> None:
-    """What an exported file takes as z: the small picture's values, in the order of memory."""
+def test_a_preview_shows_small_bicubic_enlarged_and_real_side_by_side(registry: Registry) -> None:
     game, _ = built(registry)
-    small = torch.rand(3, 1, 4, 4)
-    assert np.allclose(game.sample(small.flatten(1).numpy()), game.enlarge(small), atol=1e-6)
+    real = game.inputs(1, 3)
+    small, shown = game.given(real), np.split(game.preview(real), 4, axis=3)
+    assert game.preview(real).shape == (3, 1, 16, 64)
+    assert np.array_equal(shown[0], small.repeat(4, axis=2).repeat(4, axis=3))
+    assert np.allclose(shown[1], bicubic(torch.from_numpy(small), 4), atol=1e-6)
+    assert np.array_equal(shown[2], game.sample(real))
+    assert np.array_equal(shown[3], real)
+
+
+def test_what_is_shown_is_held_out_and_small_as_a_file_has_it(registry: Registry) -> None:
+    game, _ = built(registry)
+    real = game.inputs(1, 3)
+    held_out = load_data(game.config.data, registry, "test")
+    known = held_out.fetch(np.arange(len(held_out)))[0]
+    assert all((one == known).all(axis=(1, 2, 3)).any() for one in np.rint((real + 1) * 127.5))
+    small = game.given(real)
+    assert np.abs(small - shrunk(torch.from_numpy(real), 4).numpy()).max() <= 0.5 / 127.5 + 1e-6
+    assert np.array_equal(from_pixels(to_pixels(small)), small)
+    assert np.array_equal(game.sample(real), game.translate(small))
+
+
+def test_the_critic_is_told_the_class_of_what_was_enlarged(registry: Registry) -> None:
+    game, stream = built(registry, "discriminator.conditioning=projection")
+    step = objective(game, stream, "discriminator").step
+    assert step.fake_labels is not None
+    assert torch.equal(step.fake_labels, step.real_labels)
+
+
+@pytest.fixture(scope="module")
+def trained(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """A run of a few rounds at factor 2, and its file."""
+    folder = tmp_path_factory.mktemp("srgan")
+    few = ("steps=4", "every=4", "batch_size=4", "samples=2", "machine.threads=1", "recipe.factor=2")
+    request = parse_settings(["recipe=srgan", "data=digits", *SMALL, RANDOM, *few])
+    run = train(request, folder / "run", registry=registry)
+    export(run, folder / "larger.onnx")
+    return run, folder / "larger.onnx"
+
+
+def test_the_file_says_its_scale_and_is_proved_at_several_sizes(trained: tuple[Run, Path]) -> None:
+    card = load(trained[1]).card
+    assert (card.version, card.scale, card.trained_sides, card.data.shape) == (1, 2, (8, 8), (1, 16, 16))
+    (image,) = card.inputs
+    assert (image.role, image.width, image.multiple, image.least) == ("image", 1, 1, 1)
+    assert card.parity is not None
+    assert card.parity.sides == ((2, 2), (2, 5), (8, 8))
+
+
+def test_the_file_gives_what_the_run_gives(trained: tuple[Run, Path]) -> None:
+    run, file = trained
+    made = load(file).translate(to_pixels(run.game.given(run.game.inputs(1, 3))))
+    assert np.abs(made.astype(int) - to_pixels(run.sample(3, seed=1))).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 9), (16, 8)])
+def test_a_picture_of_any_size_is_enlarged(trained: tuple[Run, Path], size: tuple[int, int]) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (2, *size, 1), dtype=np.uint8)
+    assert load(trained[1]).translate(pictures).shape == (2, 2 * size[0], 2 * size[1], 1)
+
+
+@pytest.mark.parametrize("form", [{"pixels": "uint8"}, {"precision": "fp16"}])
+def test_other_forms_enlarge_alike(trained: tuple[Run, Path], tmp_path: Path, form: dict[str, Any]) -> None:
+    run, file = trained
+    export(run, tmp_path / "m.onnx", **form)
+    pictures = to_pixels(run.game.given(run.game.inputs(1, 1)))
+    one, two = (load(path).translate(pictures).astype(int) for path in (file, tmp_path / "m.onnx"))
+    assert np.abs(one - two).max() <= 2
+
+
+def test_the_command_enlarges_a_folder(trained: tuple[Run, Path], tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (7, 5)).save(tmp_path / "in" / "one.png")
+    done("translate", trained[1], tmp_path / "in", tmp_path / "out")
+    assert Image.open(tmp_path / "out" / "one.png").size == (14, 10)
+
+
+def test_the_command_shows_held_out_pictures(trained: tuple[Run, Path], tmp_path: Path) -> None:
+    run, _ = trained
+    done("sample", run.directory, "--n", "2", "--seed", "3", "-o", tmp_path / "out")
+    shown = np.asarray(Image.open(tmp_path / "out" / "000001.png"))
+    np.testing.assert_array_equal(shown, to_pixels(run.preview(2, 3))[1, :, :, 0])
+    assert shown.shape == (16, 64)
+    assert "translates pictures" in refused("evaluate", run.directory)
+
+
+def test_a_server_enlarges_and_counts_the_pixels_it_gives(trained: tuple[Run, Path]) -> None:
+    app = app_of(trained[1], max_pixels=2 * 16 * 16)
+    small = np.zeros((2, 1, 8, 8), np.float32)
+    tensor = {"name": "image", "datatype": "FP32", "shape": list(small.shape), "data": small.flatten().tolist()}
+    reply = one(app, "/v2/models/larger/infer", {"inputs": [tensor]})
+    assert reply.json()["outputs"][0]["shape"] == [2, 1, 16, 16]
+    tensor |= {"shape": [1, 1, 16, 12], "data": [0.0] * (16 * 12)}
+    refusal = one(app, "/v2/models/larger/infer", {"inputs": [tensor]})
+    assert refusal.sentence == "1 samples of 32×24 are more than the 512 pixels an answer may have"
+
+
+@pytest.mark.parametrize(
+    ("lie", "sentence"),
+    [
+        ('"scale":4', "gives [1, 1, 4, 4], and its card says [1, 1, 8, 8]"),
+        ('"scale":1', "gives [1, 1, 4, 4], and its card says [1, 1, 2, 2]"),
+        ('"scale":3', "output 'images' is 3 times as large as no picture of training can be"),
+        ('"scale":65', "less than or equal to 64"),
+    ],
+)
+def test_a_card_with_another_scale_is_found_out(
+    trained: tuple[Run, Path], tmp_path: Path, lie: str, sentence: str
+) -> None:
+    model = onnx.load_model(trained[1])
+    (prop,) = (prop for prop in model.metadata_props if prop.key == CARD_KEY)
+    prop.value = prop.value.replace('"scale":2', lie)
+    onnx.save_model(model, tmp_path / "lie.onnx")
+    with pytest.raises(GanforgeError) as error:
+        load(tmp_path / "lie.onnx")
+    assert sentence in str(error.value)
+
+
+def test_a_network_of_another_scale_is_not_exported(trained: tuple[Run, Path], tmp_path: Path) -> None:
+    run, _ = trained
+    game = copy.copy(run.game)
+    object.__setattr__(game, "exports", lambda: {"generator": Export("generator", multiple=1, least=1, scale=4)})
+    lying = copy.copy(run)
+    lying.game = game
+    with pytest.raises(GanforgeError, match=r"makes \[4, 4\] of pictures of \[2, 2\], and says that it makes \[8, 8\]"):
+        export(lying, tmp_path / "m.onnx")
+    assert not (tmp_path / "m.onnx").exists()
 
 
 @pytest.mark.parametrize(
@@ -163,11 +280,17 @@ def test_a_latent_is_the_small_picture(registry: Registry) -> None:
         (
             "digits",
             ("recipe.factor=2", "architecture.factor=4"),
-            "recipe 'srgan' enlarges with architecture 'srresnet' by its own factor",
+            "option 'architecture': recipe 'srgan' makes pictures of 2 times the side, and 'srresnet' of 4 times",
         ),
-        ("digits", ("architecture=dcgan",), "recipe 'srgan' enlarges with architecture 'srresnet' by its own factor"),
-        ("digits", ("latent.dim=17",), "recipe 'srgan' has the small picture as its latent"),
-        ("digits", ("latent.dim=7",), "option 'latent.dim': architecture 'srresnet' takes the small picture"),
+        (
+            "digits",
+            ("architecture=dcgan",),
+            "option 'architecture': recipe 'srgan' translates pictures, and 'dcgan' makes them of latents",
+        ),
+        ("digits", ("architecture=cyclegan",), "architecture 'cyclegan' translates between two domains"),
+        ("digits", ("conditioning=concat",), "option 'generator.conditioning': recipe 'srgan' translates pictures"),
+        ("digits", ("fakes=shared",), "option 'fakes': recipe 'srgan' has each player translate anew"),
+        ("digits", ("regularizers.virtual-batch-norm=true",), "regularizer 'virtual-batch-norm': its reference batch"),
         ("digits", ("recipe.vgg=vgg19.pth",), "option 'recipe': vgg needs vgg_sha256"),
     ],
 )
@@ -185,14 +308,15 @@ def test_what_does_not_fit_is_said(registry: Registry, data: str, settings: tupl
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 16, 8)])
 def test_it_builds_for_any_sides_the_factor_divides(registry: Registry, factor: int, shape: tuple[int, ...]) -> None:
     spec = DataSpec(shape=shape)
-    dim = int(np.prod(shape)) // factor**2
-    config = resolved(registry, "srgan", "digits", *SMALL, f"recipe.factor={factor}", f"latent.dim={dim}")
+    config = resolved(registry, "srgan", "digits", *SMALL, f"recipe.factor={factor}")
     game: Any = build_game(config, spec, registry)
-    made: Tensor = game.enlarge(torch.zeros(2, shape[0], shape[1] // factor, shape[2] // factor))
+    made = torch.from_numpy(game.translate(np.zeros((2, shape[0], shape[1] // factor, shape[2] // factor), np.float32)))
     assert made.shape == (2, *shape)
     assert game.networks["discriminator"](made).logits.shape == (2,)
 
 
-@pytest.mark.parametrize("settings", [("recipe.warmup=0.9",), ("recipe.warmup=0.2", "conditioning=concat")])
+@pytest.mark.parametrize(
+    "settings", [("recipe.warmup=0.9",), ("recipe.warmup=0.2", "discriminator.conditioning=concat")]
+)
 def test_training_resumes_exactly(registry: Registry, tmp_path: Path, settings: tuple[str, ...]) -> None:
     assert_resumes_exactly(registry, tmp_path, "srgan", "digits", *SMALL, RANDOM, *settings)

@@ -28,10 +28,11 @@ def translate(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Translate pictures from the one domain that a file learned into the other.
+    """Translate pictures from the one domain that a file learned into the other, or enlarge them.
 
-    Each keeps its size and becomes a PNG of the same name; sides that the network cannot take are filled up and cut
-    again. Pictures become grey or colour as the file was trained; what is transparent lies on white.
+    Each becomes a PNG of the same name and size, or so many times the size as the file says; sides that the network
+    cannot take are filled up and cut again. Pictures become grey or colour as the file was trained; what is transparent
+    lies on white.
 
     Example: ganforge translate horse-to-zebra.onnx photos/ zebras/
     """

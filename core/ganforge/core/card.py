@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Literal, Self
 
 import numpy as np
@@ -48,13 +49,14 @@ class Input(CardModel):
 
 
 class Output(CardModel):
-    """One output of the graph; its first axis is the batch."""
+    """One output of the graph; its first axis is the batch. Of a picture it has `scale` times the sides."""
 
     name: Literal["images", "points"]
     dtype: Literal["float32", "uint8"]
     layout: Literal["NCHW", "NHWC", "NK"]
     low: float | None = None
     high: float | None = None
+    scale: int = Field(1, ge=1, le=64)
 
 
 class Parity(CardModel):
@@ -127,8 +129,19 @@ class Card(CardModel):
             raise ValueError("there are codes in the latent, and no input takes them")
         if "label" in roles and not self.data.classes:
             raise ValueError("there is an input for labels, and no classes")
+        if self.image is not None and self.data.kind != "images":
+            raise ValueError("there is an input for pictures, and the data is none")
         if any(one.role == "truncation" and one.default is None for one in self.inputs):
             raise ValueError("there is an input for the truncation, and no default")
+        return self
+
+    @model_validator(mode="after")
+    def _scales_are_of_pictures(self) -> Self:
+        for one in self.outputs:
+            if one.scale > 1 and self.image is None:
+                raise ValueError(f"output '{one.name}' is {one.scale} times as large as a picture, and there is none")
+            if any(side % one.scale for side in self.data.shape[1:]):
+                raise ValueError(f"output '{one.name}' is {one.scale} times as large as no picture of training can be")
         return self
 
     @property
@@ -151,10 +164,27 @@ class Card(CardModel):
         """Whether the graph is given latents and truncates by itself, in its styles."""
         return not self.seeded and any(one.role == "truncation" for one in self.inputs)
 
+    @property
+    def scale(self) -> int:
+        """How many times the sides of a picture its translation has."""
+        return self.outputs[0].scale
+
+    @property
+    def trained_sides(self) -> tuple[int, int]:
+        """Height and width of the pictures to translate in training."""
+        height, width = self.data.shape[1:]
+        return height // self.scale, width // self.scale
+
     def sizes(self, output: Output) -> tuple[int, ...]:
         """One sample's shape as an output has it, with -1 where that follows from the input's."""
         shape = self.data.shape if self.image is None else (self.data.shape[0], ANY, ANY)
         return (*shape[1:], *shape[:1]) if output.layout == "NHWC" else shape
+
+    def translated(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape of what is made of pictures of this one, [N, C, H, W]."""
+        n, channels, *sides = shape
+        height, width = (self.scale * side for side in sides)
+        return (n, height, width, channels) if self.outputs[0].layout == "NHWC" else (n, channels, height, width)
 
     def feed(
         self, latents: np.ndarray, labels: np.ndarray | None = None, *, truncation: float | None = None

@@ -159,13 +159,14 @@ class Export:
     """A network users take away: which one, and whether it takes labels.
 
     One that takes pictures [N, C, H, W] in the place of latents has a `multiple`, of which their sides must be
-    multiples, and a shortest side, `least`.
+    multiples, and a shortest side, `least`; it gives pictures of `scale` times their sides.
     """
 
     network: str
     labelled: bool = False
     multiple: int = 0
     least: int = 0
+    scale: int = 1
 
 
 class Game(nn.Module):
@@ -215,6 +216,11 @@ class Game(nn.Module):
     def labelled(self) -> bool:
         """Whether users give labels to what they take away."""
         return any(export.labelled for export in self.exports().values())
+
+    @property
+    def translates(self) -> bool:
+        """Whether users give pictures to what they take away, and no latents."""
+        return any(export.multiple for export in self.exports().values())
 
     @property
     def averaged_generator(self) -> Generator:
@@ -297,6 +303,10 @@ class Game(nn.Module):
         `truncation` is theirs, unless it is the network's own affair, which is `styled`.
         """
         return self.latent.sample(seed, n, start=start, truncation=None if self.styled else truncation)
+
+    def given(self, inputs: np.ndarray, network: str = "generator") -> np.ndarray:
+        """What of `inputs` a network gets from `sample`: all, but where they hold more, as a picture's counterpart."""
+        return inputs
 
     def preview(
         self, latents: np.ndarray, labels: np.ndarray | None = None, *, truncation: float | None = None

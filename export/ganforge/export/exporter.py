@@ -173,7 +173,7 @@ def _card(run: Run, name: str, wanted: Export, form: Form) -> Card:
         data_fingerprint=run.fingerprint,
         latent=config.latent,
         inputs=_inputs(run, wanted, form),
-        outputs=(form.output_of(run.data),),
+        outputs=(form.output_of(run.data, wanted.scale),),
         precision=form.precision,
         rounds=run.round,
         images_seen=run.round * images_per_round(config),

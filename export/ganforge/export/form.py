@@ -51,8 +51,8 @@ class Form(Options):
         image = Input(name="image", role="image", dtype="float32", width=channels, low=-1, high=1)
         return (image.model_copy(update={"multiple": multiple, "least": least}),)
 
-    def output_of(self, data: DataSpec) -> Output:
-        """The graph's output.
+    def output_of(self, data: DataSpec, scale: int = 1) -> Output:
+        """The graph's output, of `scale` times the sides of what it translates.
 
         Raises:
             GanforgeError: pixels of points.
@@ -62,8 +62,8 @@ class Form(Options):
                 raise GanforgeError(f"there are no pixels in {data}; leave them float32")
             return Output(name="points", dtype="float32", layout="NK")
         if self.pixels == "uint8":
-            return Output(name="images", dtype="uint8", layout="NHWC", low=0, high=255)
-        return Output(name="images", dtype="float32", layout="NCHW", low=-1, high=1)
+            return Output(name="images", dtype="uint8", layout="NHWC", low=0, high=255, scale=scale)
+        return Output(name="images", dtype="float32", layout="NCHW", low=-1, high=1, scale=scale)
 
 
 def _given(latent: Latent) -> list[Input]:

@@ -151,7 +151,8 @@ def _dynamic(card: Card) -> dict[str, dict[int, Any]]:
     axes: dict[int, Any] = {0: torch.export.Dim("batch")}
     if card.image is not None:
         steps = [torch.export.Dim(name, min=1, max=1 << 16) for name in ("rows", "columns")]
-        axes |= {2 + i: card.image.multiple * step for i, step in enumerate(steps)}
+        multiple = card.image.multiple
+        axes |= {2 + i: step if multiple == 1 else multiple * step for i, step in enumerate(steps)}
     return {one.name: axes for one in card.inputs}
 
 

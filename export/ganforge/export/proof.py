@@ -47,6 +47,7 @@ def prove(model: onnx.ModelProto, frozen: Frozen, card: Card, *, force: bool = F
     found, tolerance = [], 0.0
     for feed, inputs, batches in _of_images(card) if card.image else _of_seeds(card, frozen.styled):
         expected = _expected(frozen, *inputs)
+        _check_sides(expected, feed(len(expected)), card, what)
         tolerance = _tolerance(expected, card)
         for n in batches:
             found.append(_differences(session.run(feed(n)), expected[:n]))
@@ -101,8 +102,18 @@ def _sides(card: Card) -> Iterator[tuple[int, int]]:
     """The smallest square, an oblong a step larger than twice that, and the training's own."""
     assert card.image is not None
     small, step = card.example(1)["image"].shape[-1], card.image.multiple
-    _, height, width = card.data.shape
-    yield from dict.fromkeys([(small, small), (small, 2 * small + step), (height, width)])
+    yield from dict.fromkeys([(small, small), (small, 2 * small + step), card.trained_sides])
+
+
+def _check_sides(expected: np.ndarray, feed: Mapping[str, np.ndarray], card: Card, what: str) -> None:
+    if card.image is None:
+        return
+    given = feed[card.image.name].shape[2:]
+    made, wanted = expected.shape[2:], tuple(card.scale * side for side in given)
+    if made != wanted:
+        raise GanforgeError(
+            f"{what} makes {list(made)} of pictures of {list(given)}, and says that it makes {list(wanted)}"
+        )
 
 
 def _truncates(card: Card) -> bool:

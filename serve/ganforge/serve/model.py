@@ -62,7 +62,8 @@ class Model:
         known = len(outputs) == 1 and outputs[0] in _OUTPUTS[self.card.data.kind]
         if not known or not (roles <= _GIVEN or roles <= _SEEDED or roles == _TRANSLATED):
             raise GanforgeError(f"{session.where} has inputs or outputs unknown to this ganforge: upgrade it")
-        session.try_out(self.card.example(1), _PATIENCE)
+        example = self.card.example(1)
+        self._sized(example, session.try_out(example, _PATIENCE))
 
     @property
     def device(self) -> str:
@@ -160,7 +161,7 @@ class Model:
         return self._floats(self._session.run(self.card.feed_seeds(seeds, labels, truncation=truncation)))
 
     def translate(self, pictures: np.ndarray) -> np.ndarray:
-        """Pictures of the one domain as pictures of the other: uint8 [N, H, W, C] to the same.
+        """Pictures as the network translates them: uint8 [N, H, W, C] to the same, of `card.scale` times the sides.
 
         Sides that the network cannot take are filled up at the bottom and the right with the picture's mirror image,
         which is cut off again.
@@ -177,13 +178,9 @@ class Model:
         filled = np.pad(
             pictures, ((0, 0), (0, _missing(height, image)), (0, _missing(width, image)), (0, 0)), "symmetric"
         )
-        images = self._session.run(self.card.feed_images(from_pixels(filled)))
+        images = self.run(self.card.feed_images(from_pixels(filled)))
         translated = images if images.dtype == np.uint8 else to_pixels(images)
-        if translated.shape != filled.shape:
-            raise GanforgeError(
-                f"{self._session.where} gives pictures of {list(translated.shape)} for {list(filled.shape)}"
-            )
-        return translated[:, :height, :width]
+        return translated[:, : self.card.scale * height, : self.card.scale * width]
 
     def _check_makes(self) -> None:
         if self.card.image is not None:
@@ -199,9 +196,18 @@ class Model:
         """The graph's output for its inputs by name, which nobody checks: for callers who have.
 
         Raises:
-            GanforgeError: onnxruntime could not run it.
+            GanforgeError: onnxruntime could not run it, or a translation has not the size that the card says.
         """
-        return self._session.run(feed)
+        return self._sized(feed, self._session.run(feed))
+
+    def _sized(self, feed: Mapping[str, np.ndarray], output: np.ndarray) -> np.ndarray:
+        if self.card.image is not None:
+            wanted = self.card.translated(feed[self.card.image.name].shape)
+            if output.shape != wanted:
+                raise GanforgeError(
+                    f"{self._session.where} gives {list(output.shape)}, and its card says {list(wanted)}"
+                )
+        return output
 
     def _labels(self, label: str | int | None, n: int, start: int) -> np.ndarray | None:
         if not self.card.labelled:

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ganforge.core.card import Input, Output
+import numpy as np
+
+from ganforge.core.card import Card, Input, Output
 from ganforge.serve.errors import Refused
 from ganforge.serve.http import Answer, Request, as_json
 from ganforge.serve.limits import Limits
@@ -69,8 +71,7 @@ class Protocol:
         served = self._served(names)
         served.batcher.check_room()
         asked = parse(body, request.header("inference-header-content-length"), served.card)
-        sides = served.card.image and asked.feed[served.card.image.name].shape[2:]
-        check_pixels(asked.n, sides or served.card.data.shape[1:], self._limits.max_pixels)
+        check_pixels(asked.n, _sides(served.card, asked.feed), self._limits.max_pixels)
         deadline = request.deadline
         if asked.seconds is not None:
             deadline = min(deadline, asyncio.get_running_loop().time() + asked.seconds)
@@ -118,6 +119,13 @@ def check_pixels(n: int, sides: Sequence[int], most: int) -> None:
     height, width = sides or (1, 1)
     if n * height * width > most:
         raise Refused(400, f"{n} samples of {height}×{width} are more than the {most} pixels an answer may have")
+
+
+def _sides(card: Card, feed: Mapping[str, np.ndarray]) -> Sequence[int]:
+    """Height and width of what is made of an inference's inputs."""
+    if card.image is None:
+        return card.data.shape[1:]
+    return [card.scale * side for side in feed[card.image.name].shape[2:]]
 
 
 def own_version() -> str:

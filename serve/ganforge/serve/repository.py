@@ -215,7 +215,7 @@ def check(model: Model, path: Path, limits: Limits) -> None:
 def _probe(card: Card, n: int) -> dict[str, np.ndarray]:
     """A batch of the largest class the card names, and of what else is usual; of pictures as large as in training."""
     if card.image is not None:
-        return card.feed_images(np.zeros((n, *card.data.shape)))
+        return card.feed_images(np.zeros((n, card.image.width, *card.trained_sides)))
     usual = {"label": len(card.data.classes) - 1}
     return {one.name: _column(one, n, usual.get(one.role, one.default or 0)) for one in card.inputs}
 

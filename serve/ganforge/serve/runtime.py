@@ -80,7 +80,7 @@ class Session:
             has, says = ", ".join(found), ", ".join(wanted)
             raise GanforgeError(f"the graph in {self.where} has {has}, and its card says {says}")
 
-    def try_out(self, feed: Mapping[str, np.ndarray], seconds: float) -> None:
+    def try_out(self, feed: Mapping[str, np.ndarray], seconds: float) -> np.ndarray:
         """Run it once, and no longer than this: a stranger's graph may hold a loop without an end.
 
         Raises:
@@ -90,7 +90,7 @@ class Session:
         timer = threading.Timer(seconds, setattr, (options, "terminate", True))
         timer.start()
         try:
-            self.run(feed, options)
+            return self.run(feed, options)
         except GanforgeError as error:
             if options.terminate:
                 raise GanforgeError(f"{self.where} makes no sample within {seconds:g} s") from error

@@ -206,9 +206,9 @@ np.save(sys.argv[2], model.translate(np.load(given[0])) if given else model.samp
 def samples_without_torch(trial: Trial) -> Outcome:
     """In a process in which torch cannot be imported."""
     command = [sys.executable, "-c", _SAMPLER, str(trial.file), str(trial.folder / "samples.npy")]
-    if trial.run.data.domains:  # what is to be translated has no number in the file
-        pictures = trial.run.data.domain(trial.run.game.inputs(3, 6), 0)
-        np.save(trial.folder / "pictures.npy", to_pixels(pictures))
+    game = trial.run.game
+    if game.translates:  # what is to be translated has no number in the file
+        np.save(trial.folder / "pictures.npy", to_pixels(game.given(game.inputs(3, 6))))
         command.append(str(trial.folder / "pictures.npy"))
     done = subprocess.run(command, capture_output=True, text=True, env=_environment(), check=False)
     return HOLDS if done.returncode == 0 else Outcome("fails", done.stderr.strip().splitlines()[-1])

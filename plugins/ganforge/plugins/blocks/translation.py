@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.core import Built, Data, GanforgeError
+from ganforge.core.config import UNCONDITIONED
 from ganforge.core.draw import Batch, Draw, hash64
 from ganforge.core.game import AdversarialGame, Clock, Export, Generated, Objective, Parts, Player, Step
 from ganforge.core.latents import Generator
@@ -19,14 +20,14 @@ SMALLEST = 16
 
 
 class Translator(nn.Module):
-    """A generator of pictures [N, C, H, W] from pictures of the same size, both in [-1, 1].
+    """A generator of pictures from pictures [N, C, H, W], both in [-1, 1], of the same size or `scale` times the sides.
 
     H and W must be multiples of `multiple`, and at least `least`.
     """
 
-    def __init__(self, layers: nn.Module, multiple: int, least: int) -> None:
+    def __init__(self, layers: nn.Module, multiple: int, least: int, scale: int = 1) -> None:
         super().__init__()
-        self.layers, self.multiple, self.least = layers, multiple, least
+        self.layers, self.multiple, self.least, self.scale = layers, multiple, least, scale
 
     def forward(self, image: Tensor, labels: Tensor | None = None) -> Generated:
         return Generated(self.layers(image))
@@ -74,14 +75,18 @@ class TranslationStep(Step):
         return self.source(0)
 
 
-class TranslationGame(AdversarialGame):
-    """The standard game with pictures in the place of latents. `sources` are the domains that networks translate."""
+class PictureGame(AdversarialGame):
+    """The standard game with pictures in the place of latents. `given` makes of held-out samples what is translated."""
 
     sampled_at_once = 8
-    sources: Mapping[str, int] = {"generator": 0}
 
-    def __init__(self, parts: Parts) -> None:
-        _check(parts)
+    def __init__(self, parts: Parts, scale: int = 1) -> None:
+        """Play with a generator of pictures of `scale` times the sides.
+
+        Raises:
+            GanforgeError: another generator, or settings that make no sense without latents.
+        """
+        _check(parts, scale)
         self._load = parts.load
         super().__init__(parts)
 
@@ -96,17 +101,8 @@ class TranslationGame(AdversarialGame):
     def held_out(self) -> Data:
         return self._load("test")
 
-    def make_step(self, player: Player, draw: Draw, clock: Clock) -> TranslationStep:
-        return TranslationStep(self, player, draw, clock)
-
-    def objective(self, player: Player, draw: Draw, clock: Clock) -> Objective:
-        objective = super().objective(player, draw, clock)
-        assert isinstance(objective.step, TranslationStep)
-        terms = {f"{self.config.recipe.name}/{name}": term.detach() for name, term in objective.step.terms.items()}
-        return objective._replace(scalars=objective.scalars | terms)
-
     def inputs(self, seed: int, n: int, *, start: int = 0, truncation: float | None = None) -> np.ndarray:
-        """Held-out pictures of all domains, in an order that follows from the seed: float32 [n, domains · C, H, W].
+        """Held-out samples, in an order that follows from the seed: float32 [n, *data.stacked].
 
         Raises:
             GanforgeError: a truncation, of which pictures know nothing.
@@ -125,22 +121,46 @@ class TranslationGame(AdversarialGame):
         *,
         truncation: float | None = None,
     ) -> np.ndarray:
-        """Translations of what `inputs` gave, by one network: float32 [n, C, H, W]."""
-        return self.translate(self.data.domain(latents, self.sources[network]), network)
+        """Translations of what `inputs` gave, by one network: float32 [n, *data.shape]."""
+        return self.translate(self.given(latents, network), network)
 
-    def translate(self, pictures: np.ndarray, network: str) -> np.ndarray:
+    def translate(self, pictures: np.ndarray, network: str = "generator") -> np.ndarray:
         """Pictures float32 [n, C, H, W] as the averaged network translates them."""
         return super().sample(pictures, None, network)
 
     def exports(self) -> dict[str, Export]:
+        return {"generator": self.file_of("generator")}
+
+    def file_of(self, network: str) -> Export:
+        """The file of one translator."""
+        translator = self.networks[network]
+        assert isinstance(translator, Translator)
+        return Export(network, multiple=translator.multiple, least=translator.least, scale=translator.scale)
+
+
+class TranslationGame(PictureGame):
+    """A game between two domains. `sources` are those that networks translate."""
+
+    sources: Mapping[str, int] = {"generator": 0}
+
+    def make_step(self, player: Player, draw: Draw, clock: Clock) -> TranslationStep:
+        return TranslationStep(self, player, draw, clock)
+
+    def objective(self, player: Player, draw: Draw, clock: Clock) -> Objective:
+        objective = super().objective(player, draw, clock)
+        assert isinstance(objective.step, TranslationStep)
+        terms = {f"{self.config.recipe.name}/{name}": term.detach() for name, term in objective.step.terms.items()}
+        return objective._replace(scalars=objective.scalars | terms)
+
+    def given(self, inputs: np.ndarray, network: str = "generator") -> np.ndarray:
+        """The pictures of the domain that a network translates: [n, domains · C, H, W] to [n, C, H, W]."""
+        pictures: np.ndarray = self.data.domain(inputs, self.sources[network])
+        return pictures
+
+    def exports(self) -> dict[str, Export]:
         """One file for each direction, called `A-to-B` after the domains."""
-        files = {}
-        for network, source in self.sources.items():
-            translator = self.ema[network]
-            assert isinstance(translator, Translator)
-            names = self.data.domains[source], self.data.domains[1 - source]
-            files["-to-".join(names)] = Export(network, multiple=translator.multiple, least=translator.least)
-        return files
+        names = self.data.domains
+        return {f"{names[i]}-to-{names[1 - i]}": self.file_of(network) for network, i in self.sources.items()}
 
 
 def distance(one: Tensor, two: Tensor) -> Tensor:
@@ -148,12 +168,22 @@ def distance(one: Tensor, two: Tensor) -> Tensor:
     return torch.nn.functional.l1_loss(one, two)
 
 
-def _check(parts: Parts) -> None:
-    name = parts.config.recipe.name
-    if not isinstance(parts.networks.generator, Translator):
+def _check(parts: Parts, scale: int) -> None:
+    name, generator = parts.config.recipe.name, parts.networks.generator
+    if parts.config.generator.conditioning.name != UNCONDITIONED:
+        raise GanforgeError(
+            f"option 'generator.conditioning': recipe '{name}' translates pictures, whatever class they are of; set it "
+            "to none"
+        )
+    if not isinstance(generator, Translator):
         raise GanforgeError(
             f"option 'architecture': recipe '{name}' translates pictures, and '{parts.config.architecture.name}' makes "
             "them of latents; choose one that translates"
+        )
+    if generator.scale != scale:
+        raise GanforgeError(
+            f"option 'architecture': recipe '{name}' makes pictures of {scale} times the side, and "
+            f"'{parts.config.architecture.name}' of {generator.scale} times; leave its options to the recipe's"
         )
     if parts.config.fakes == "shared":
         raise GanforgeError(f"option 'fakes': recipe '{name}' has each player translate anew; set it to fresh")

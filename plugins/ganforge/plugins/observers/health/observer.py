@@ -44,7 +44,7 @@ class Health(RunObserver):
         before, self.seen = self.seen, round_
         if not due(round_, before, self.options.every, self.info.config.steps):
             return {}
-        if not isinstance(game, AdversarialGame) or game.data.domains or distributed.world() > 1:
+        if not isinstance(game, AdversarialGame) or game.translates or distributed.world() > 1:
             return {}  # a translation has no latents, and several domains no one critic
         if all(player.role != "discriminator" for player in game.players):
             return {}

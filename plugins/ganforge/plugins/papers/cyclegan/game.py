@@ -124,7 +124,7 @@ class CycleGame(TranslationGame):
         """For each input A, G(A), F(G(A)) in a row, and below B, F(B), G(F(B)): float32 [n, C, 2 H, 3 W]."""
         rows = []
         for first, second in (("generator", self.BACK), (self.BACK, "generator")):
-            pictures = self.data.domain(latents, self.sources[first])
+            pictures = self.given(latents, first)
             there = self.translate(pictures, first)
             rows.append(np.concatenate([pictures, there, self.translate(there, second)], axis=3))
         return np.concatenate(rows, axis=2)

@@ -55,5 +55,5 @@ class PairGame(TranslationGame):
         self, latents: np.ndarray, labels: np.ndarray | None = None, *, truncation: float | None = None
     ) -> np.ndarray:
         """For each input the original, its translation and its counterpart in a row: float32 [n, C, H, 3 W]."""
-        parts = [self.data.domain(latents, 0), self.sample(latents), self.data.domain(latents, 1)]
+        parts = [self.given(latents), self.sample(latents), self.data.domain(latents, 1)]
         return np.concatenate(parts, axis=3)

@@ -4,8 +4,8 @@ The low-resolution picture is made from the real one (game.py: the losses of sec
 generator first learns on pixels alone (SRResNet), then with features and the critic as well. What the content loss
 compares is a choice: an extractor of this house, or VGG19 from a local file (features.py).
 
-The generator's latent *is* the low-resolution picture, value by value in [-1, 1]: an exported file takes it as `z`, and
-latents drawn at random give enlarged noise. The run's pictures show what was learned: small, bicubic, enlarged, real.
+There is no latent: an exported file takes pictures of any size (`ganforge translate`). The run's pictures show, of
+held-out ones, what was learned: small, bicubic, enlarged, real. Labels, if wanted, are the critic's alone.
 
 Deviations: pixels count beside features where these are an extractor's, which tell little of places; small pictures
 by anti-aliased bicubic interpolation; one learning rate, where the paper ends with a tenth of it; tanh at the output.
@@ -69,32 +69,30 @@ def build_game(config: Config, parts: Parts) -> Game:
     return SrganGame(parts)
 
 
-def small_shape(data: DataSpec, factor: int) -> tuple[int, int, int]:
-    """Of the low-resolution picture: (channels, height, width).
+def check_data(data: DataSpec, factor: int) -> None:
+    """Refuse what has no low-resolution pictures.
 
     Raises:
-        GanforgeError: for points, and for sides that the factor does not divide.
+        GanforgeError: points, or sides that the factor does not divide.
     """
     if data.kind != "images":
         raise GanforgeError(f"super-resolution is of images, not {data}")
-    channels, height, width = data.shape
+    _, height, width = data.shape
     if height % factor or width % factor:
         raise GanforgeError(f"a factor of {factor} does not divide {height}×{width}; choose other sides: --resolution")
-    return channels, height // factor, width // factor
 
 
 def settings(options: SrganOptions, data: DataSpec) -> dict[str, Any]:
-    """Section 3.2: batches of 16, Adam 1e-4 with β₁ = 0.9; no average of weights, and no health of enlarged noise."""
-    channels, height, width = small_shape(data, options.factor)
+    """Section 3.2: batches of 16, Adam 1e-4 with β₁ = 0.9; no average of weights."""
+    check_data(data, options.factor)
     return {
         "architecture": {"name": "srresnet", "factor": options.factor},
         "loss": "non-saturating",
-        "latent": {"name": "uniform", "dim": channels * height * width},
         **players(optimizer="adam", lr=1e-4, betas=(0.9, 0.999)),
         "ema": {"decay": 0.0},
         "batch_size": 16,
         "steps": 100_000,
-        "observers": {"health": False},
+        "samples": 16,
     }
 
 
@@ -103,7 +101,7 @@ def ganforge_architectures() -> list[Architecture[Any]]:
     return [
         Architecture(
             name="srresnet",
-            summary="residual blocks and pixel shuffle; its latent is a picture of half or a quarter of the side",
+            summary="residual blocks and pixel shuffle, which enlarge pictures; sides that the factor divides",
             paper=PAPER,
             options=SrResNetOptions,
             build=build,

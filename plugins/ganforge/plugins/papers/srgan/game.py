@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 
 import numpy as np
@@ -10,13 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, mse_loss
 
-from ganforge.core import GanforgeError
-from ganforge.core.data import Data
 from ganforge.core.draw import Draw
-from ganforge.core.game import AdversarialGame, Clock, Objective, Parts, Player, Step
+from ganforge.core.game import Clock, Objective, Parts, Player, Step
 from ganforge.core.options import parse
-from ganforge.plugins.blocks.showing import first_images
-from ganforge.plugins.papers.srgan import SrganOptions, small_shape
+from ganforge.core.pictures import from_pixels, to_pixels
+from ganforge.plugins.blocks.translation import PictureGame
+from ganforge.plugins.papers.srgan import SrganOptions
 from ganforge.plugins.papers.srgan.features import Features, features_of
 
 
@@ -31,30 +29,26 @@ def bicubic(small: Tensor, factor: int) -> Tensor:
 
 
 class EnlargingStep(Step):
-    """A move in which the generator's latents are the move's real pictures, made small."""
+    """A move in which the generator is given the move's real pictures, made small, and their labels."""
 
-    factor: int
+    game: SrganGame
 
     @cached_property
     def latent(self) -> Tensor:
-        return shrunk(self.real.detach(), self.factor).flatten(1)
+        return shrunk(self.real.detach(), self.game.factor)
+
+    @cached_property
+    def labels(self) -> Tensor | None:
+        return self.real_labels
 
 
-class SrganGame(AdversarialGame):
+class SrganGame(PictureGame):
     """Up to the end of the warm-up, G alone on pixels (equation 4); then equation 3: content and the critic."""
 
     def __init__(self, parts: Parts) -> None:
         self.options = parse(SrganOptions, parts.config.recipe.values, "recipe")
-        self.factor: int = parts.config.architecture.values.get("factor", 0)
-        if parts.config.architecture.name != "srresnet" or self.factor != self.options.factor:
-            raise GanforgeError(
-                "recipe 'srgan' enlarges with architecture 'srresnet' by its own factor: set recipe.factor, and leave "
-                "architecture.factor out"
-            )
-        self.small = small_shape(parts.data, self.factor)
-        if parts.config.latent.width != math.prod(self.small):
-            raise GanforgeError("recipe 'srgan' has the small picture as its latent: leave the options of latent out")
-        super().__init__(parts)
+        self.factor: int = self.options.factor
+        super().__init__(parts, self.factor)
 
     def warms_up(self, clock: Clock) -> bool:
         """Whether this is a round of pixels alone."""
@@ -63,10 +57,8 @@ class SrganGame(AdversarialGame):
     def moving(self, clock: Clock) -> list[Player]:
         return [player for player in self.players if player.role == "generator" or not self.warms_up(clock)]
 
-    def make_step(self, player: Player, draw: Draw, clock: Clock) -> Step:
-        step = EnlargingStep(self, player, draw, clock)
-        step.factor = self.factor
-        return step
+    def make_step(self, player: Player, draw: Draw, clock: Clock) -> EnlargingStep:
+        return EnlargingStep(self, player, draw, clock)
 
     def objective(self, player: Player, draw: Draw, clock: Clock) -> Objective:
         if not self.warms_up(clock):
@@ -91,22 +83,14 @@ class SrganGame(AdversarialGame):
         """φ, made when a loss first needs it: sampling and export do without the data it may be built from."""
         return features_of(self.options, self.config, self.device)
 
-    @torch.no_grad()
-    def enlarge(self, small: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Images [N, C, h, w] to [N, C, r·h, r·w] by the averaged generator."""
-        images: Tensor = self.ema["generator"](small.flatten(1), labels).images
-        return images.float()
+    def given(self, inputs: np.ndarray, network: str = "generator") -> np.ndarray:
+        """Pictures [n, C, r·h, r·w] made small, in whole levels as a file of pictures has them: [n, C, h, w]."""
+        return from_pixels(to_pixels(shrunk(torch.from_numpy(inputs), self.factor).numpy()))
 
-    def pictured(
-        self, latents: np.ndarray, labels: np.ndarray | None, data: Data
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Rows of small, bicubic, enlarged and real pictures, in turn; what is left over is more enlarged ones."""
-        columns = max(4, math.ceil(math.sqrt(len(latents))))
-        x, y = first_images(data, columns * columns, self.device)
-        small = shrunk(x, self.factor)
-        made = self.enlarge(small, y if self.labelled else None)
-        kinds = [interpolate(small, scale_factor=self.factor), bicubic(small, self.factor), made, x]
-        groups = columns // 4
-        rows = torch.stack([kind[: groups * columns].unflatten(0, (groups, columns)) for kind in kinds], dim=1)
-        shown = torch.cat([rows.flatten(0, 2), made[4 * groups * columns :]])
-        return shown.cpu().numpy(), None
+    def preview(
+        self, latents: np.ndarray, labels: np.ndarray | None = None, *, truncation: float | None = None
+    ) -> np.ndarray:
+        """For each input small, bicubic, enlarged and real in a row: float32 [n, C, r·h, 4 r·w]."""
+        small = torch.from_numpy(self.given(latents))
+        peers = [interpolate(small, scale_factor=self.factor), bicubic(small, self.factor)]
+        return np.concatenate([*(one.numpy() for one in peers), self.sample(latents), latents], axis=3)

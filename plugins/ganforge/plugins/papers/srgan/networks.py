@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor, nn
 
-from ganforge.core import DataSpec, GanforgeError
-from ganforge.core.game import Critique, Generated, Networks
+from ganforge.core import DataSpec
+from ganforge.core.game import Critique, Networks
 from ganforge.core.specs import Built
-from ganforge.plugins.papers.srgan import SrResNetOptions, small_shape
+from ganforge.plugins.blocks.translation import Translator
+from ganforge.plugins.papers.srgan import SrResNetOptions, check_data
 
 STAGES = 4  # halvings of the discriminator
 
@@ -19,31 +19,20 @@ def build(options: SrResNetOptions, built: Built) -> Networks:
     """Both networks, for images whose sides the factor divides.
 
     Raises:
-        GanforgeError: other data, or a latent with fewer numbers than the small picture has.
+        GanforgeError: other data.
     """
-    channels, height, width = small_shape(built.data, options.factor)
-    latent = built.latent.width
-    # The small picture may have fewer channels: a discriminator's conditioning asks for data with more than are real.
-    shape = (min(channels, latent // (height * width)), height, width)
-    if not shape[0]:
-        raise GanforgeError(
-            f"option 'latent.dim': architecture 'srresnet' takes the small picture as its latent, which is of "
-            f"{math.prod((channels, height, width))} numbers, not {latent}; recipe 'srgan' sets it by recipe.factor"
-        )
-    generator = SrResNet(shape, latent - math.prod(shape), channels, options)
-    return Networks(generator, Discriminator(built.data, options))
+    check_data(built.data, options.factor)
+    layers = SrResNet(built.data.shape[0], options)
+    return Networks(Translator(layers, multiple=1, least=1, scale=options.factor), Discriminator(built.data, options))
 
 
 class SrResNet(nn.Module):
-    """Low-resolution images as latents [N, C·h·w] → B residual blocks → pixel shuffles → images [N, C, r·h, r·w].
+    """Images [N, C, h, w] → B residual blocks → pixel shuffles → images [N, C, r·h, r·w]."""
 
-    What a latent has beyond the picture, such as a class, enters as constant maps beside it.
-    """
-
-    def __init__(self, shape: tuple[int, int, int], beside: int, channels: int, options: SrResNetOptions) -> None:
+    def __init__(self, channels: int, options: SrResNetOptions) -> None:
         super().__init__()
-        self.shape, self.values, width = shape, math.prod(shape), options.width
-        self.head = nn.Sequential(nn.Conv2d(shape[0] + beside, width, 9, 1, 4), nn.PReLU())
+        width = options.width
+        self.head = nn.Sequential(nn.Conv2d(channels, width, 9, 1, 4), nn.PReLU())
         self.blocks = nn.Sequential(*(Residual(width) for _ in range(options.blocks)))
         self.body = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1), nn.BatchNorm2d(width))
         larger: list[nn.Module] = []
@@ -51,11 +40,10 @@ class SrResNet(nn.Module):
             larger += [nn.Conv2d(width, 4 * width, 3, 1, 1), nn.PixelShuffle(2), nn.PReLU()]
         self.tail = nn.Sequential(*larger, nn.Conv2d(width, channels, 9, 1, 4), nn.Tanh())
 
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Generated:
-        small, beside = z[:, : self.values].unflatten(1, self.shape), z[:, self.values :]
-        maps = beside[:, :, None, None].expand(-1, -1, *self.shape[1:])
-        first = self.head(torch.cat([small, maps], dim=1))
-        return Generated(self.tail(first + self.body(self.blocks(first))))
+    def forward(self, small: Tensor) -> Tensor:
+        first = self.head(small)
+        images: Tensor = self.tail(first + self.body(self.blocks(first)))
+        return images
 
 
 class Residual(nn.Module):

@@ -77,6 +77,8 @@ class VirtualBatchNormalisation(Effect):
         self.n = options.reference
 
     def attach(self, game: Game) -> None:
+        if game.translates:
+            raise GanforgeError("regularizer 'virtual-batch-norm': its reference batch is of latents, not of pictures")
         generator = game.networks["generator"] if "generator" in game.networks else nn.Identity()
         norms = [name for name, module in generator.named_modules() if isinstance(module, _BatchNorm)]
         if not norms:
