@@ -102,7 +102,7 @@ def introduction(info: RunInfo) -> list[str]:
     ]
 
 
-def _counted(n: int, one: str, many: str = "") -> str:
+def _counted(n: int | None, one: str, many: str = "") -> str:
     return f"{n} {one if n == 1 else many or one + 's'}"
 
 
