@@ -1,6 +1,6 @@
 """Kill a training with SIGKILL at random instants, resume it each time, and compare with one never stopped.
 
-    python benchmarks/kill_and_resume.py [--kills 10] [--steps 1200] [--recipe dcgan] [--seed 0]
+    python benchmarks/kill_and_resume.py [--kills 10] [--steps 1200] [--recipe dcgan] [--seed 0] [--set KEY=VALUE]…
 
 The whole `game.state_dict()`, the optimizers and the next samples must be equal bit for bit; exits 1 if not.
 """
@@ -48,6 +48,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--recipe", default="dcgan")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the recipe")
     arguments = parser.parse_args()
     random.seed(arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -66,6 +67,7 @@ def main() -> int:
         ]
         train += ["--threads", "1", "--batch-size", "16"]
         train += ["--set", "architecture.width=8"] if arguments.recipe == "dcgan" else []
+        train += [word for setting in arguments.set for word in ("--set", setting)]
         started = time.monotonic()
         subprocess.run(command(*train, "--out", str(whole)), check=True, capture_output=True)
         length = time.monotonic() - started

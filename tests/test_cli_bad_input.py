@@ -78,7 +78,7 @@ def test_unknown_names(arguments: list[str], sentence: str) -> None:
         ("generator.betas=[0.5, 2]", f"option 'generator.betas.1': {WANTED} less than 1, not 2"),
         ("generator=3", "option 'generator': takes settings by name, as in NAME.KEY=VALUE, not 3"),
         ("loss=3", "option 'loss': takes settings by name, as in NAME.KEY=VALUE, not 3"),
-        ("generator.betas=0.5", "option 'generator.betas': takes a list in brackets, not 0.5"),
+        ("generator.betas=0.5", 'option \'generator.betas\': takes a list, as [1, 2] or ["a", "b"], not 0.5'),
         ("order=first", f"option 'order': {WANTED} 'discriminator-first' or 'generator-first', not 'first'"),
         ("machine.device=gpu", "option 'machine.device': takes auto, cpu, cuda or cuda:N, not 'gpu'"),
         ("recipe.name=3", f"option 'recipe.name': {WANTED} a valid string, not 3"),

@@ -182,6 +182,15 @@ def test_a_comparison_needs_a_folder_and_data(tmp_path: Path) -> None:
     assert sentence == "row 'tiny': a training needs data: name a data set or a folder of pictures"
 
 
+def test_translations_are_not_compared(tmp_path: Path) -> None:
+    narrow = ("--set", "architecture.width=4", "--set", "architecture.blocks=1")
+    sentence = refused(
+        "compare", "cyclegan", "--data", "negatives", *narrow, "--budget", "1s", "--out", tmp_path / "new"
+    )
+    assert sentence.startswith("row 'cyclegan': recipe 'cyclegan' translates pictures")
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1h", 3600), ("0.5m", 30)])
 def test_budgets(text: str, seconds: float) -> None:
     assert parse_budget(text) == seconds

@@ -44,16 +44,28 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert rounds_logged(run)[-3:] == [last + 1, last + 2, last + 3]
 
 
-def test_kill_9_and_resume_end_with_the_weights_of_an_unbroken_run(tmp_path: Path) -> None:
+# 8×8 begins to fade in after two rounds, and still does when the run ends: wherever the kill falls, it is in mid-fade.
+TRAIN_FADING = (
+    *("train", "progan", "--data", "digits", "--resolution", "16", "--batch-size", "4", "--log-every", "1"),
+    *("--device", "cpu", "--threads", "1", "--set", "architecture.width=4", "--set", "latent.dim=4"),
+    *("--set", "regularizers.progressive-growing.stable=8", "--set", "regularizers.progressive-growing.fade=400"),
+    *("--set", "samples=4", "--set", "observers=[]", *TINY),
+)
+
+
+@pytest.mark.parametrize("train", [TRAIN_TINY, TRAIN_FADING], ids=["tiny", "progan in mid-fade"])
+def test_kill_9_and_resume_end_with_the_weights_of_an_unbroken_run(train: tuple[str, ...], tmp_path: Path) -> None:
     steps = 60
     run, unbroken = tmp_path / "killed", tmp_path / "unbroken"
-    process = start(*TRAIN_TINY, "--every", 5, "--steps", steps, "--out", run)
+    process = start(*train, "--every", 5, "--steps", steps, "--out", run)
     wait_for(lambda: list((run / "checkpoints").glob("step-*")), process)
     process.kill()
     process.communicate(timeout=120)
+    if train is TRAIN_FADING:
+        assert 0 < weights(run)["networks.generator.stage.place"] < 1
 
     done("resume", run, *TINY)
-    done(*TRAIN_TINY, "--every", 5, "--steps", steps, "--out", unbroken)
+    done(*train, "--every", 5, "--steps", steps, "--out", unbroken)
     assert rounds_logged(run) == rounds_logged(unbroken) == list(range(1, steps + 1))
     killed, wanted = weights(run), weights(unbroken)
     assert killed.keys() == wanted.keys()

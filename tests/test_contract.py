@@ -14,6 +14,7 @@ from scipy.stats import energy_distance as scipy_energy
 from ganforge.cli.contract import conditioning, recipe, table
 from ganforge.cli.contract.recipe import HOLDS, PROMISES, Outcome
 from ganforge.core.config import resolve
+from ganforge.core.errors import Interrupted
 from ganforge.core.game import Effect
 from ganforge.core.registry import Registry, default_registry
 from ganforge.core.run import build_game
@@ -85,6 +86,19 @@ def test_a_recipe_that_cannot_train_fails_everything(tmp_path: Path) -> None:
     registry = Registry(files=[tiny.FILE], fallback=BUILTIN)
     found = recipe.check("tiny", registry, tmp_path, {"name": "nowhere"})
     assert all(outcome.state == "fails" and outcome.words for outcome in found.values())
+
+
+@pytest.mark.parametrize("at", ["train", "promise"])
+def test_an_interruption_is_no_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    def stopped(*given: object, **named: object) -> None:
+        raise Interrupted("stopped")
+
+    registry = Registry(files=[tiny.FILE], fallback=BUILTIN)
+    if at == "train":
+        monkeypatch.setattr(recipe, "train", stopped)
+    monkeypatch.setitem(recipe.PROMISES, "finite", stopped)
+    with pytest.raises(Interrupted):
+        recipe.check("tiny", registry, tmp_path, {"name": "tiny-pictures"})
 
 
 def test_state_outside_the_game_fails_the_resume(tmp_path: Path) -> None:

@@ -146,14 +146,15 @@ def pictures(registry: Registry, tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
     folder.mkdir()
     data: ArrayData = resolve({"recipe": "dcgan", "data": {"name": "digits", "resolution": 8}}, registry)[1]  # type: ignore[assignment]
-    for i in range(3):
-        Image.fromarray(data.samples[i, 0]).save(folder / f"{i}.png")
+    (folder / "deeper").mkdir()
+    for i, name in enumerate(("0.png", "1.png", "deeper/2.png")):
+        Image.fromarray(data.samples[i, 0]).save(folder / name)
     return folder
 
 
 def test_the_command_scores_a_folder_the_worst_first(run: Path, pictures: Path, tmp_path: Path) -> None:
     lines = [line.split(",") for line in done("anomalies", run, pictures).out.splitlines()]
-    assert sorted(name for _, name in lines) == ["0.png", "1.png", "2.png"]
+    assert sorted(name for _, name in lines) == ["0.png", "1.png", "deeper/2.png"]
     values = [float(value) for value, _ in lines]
     assert values == sorted(values, reverse=True)
     assert all(np.isfinite(values))

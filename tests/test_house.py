@@ -28,6 +28,7 @@ def test_core_knows_no_gan_by_name(registry: Registry) -> None:
 
 PAGES = [
     "README.md",
+    "docs/anomalies.md",
     "docs/compare.md",
     "docs/deploy.md",
     "docs/diagnosis.md",
@@ -39,6 +40,7 @@ PAGES = [
     "docs/inversion.md",
     "docs/modes.md",
     "docs/plugins.md",
+    "docs/super_resolution.md",
     "docs/translate.md",
     "docs/zoo.md",
 ]

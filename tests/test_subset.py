@@ -11,7 +11,7 @@ from PIL import Image
 
 from ganforge.core import ArrayData, Data, GanforgeError, resume, train
 from ganforge.core.config import DataConfig, load_data
-from ganforge.core.data import Split
+from ganforge.core.data import Split, UnpairedData
 from ganforge.core.options import parse
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN
@@ -47,6 +47,14 @@ def test_a_limit_keeps_some_for_training_and_all_that_is_held_out(registry: Regi
     assert (len(few), len(more)) == (20, 50)
     assert few < more < whole
     assert len(load(registry, "digits", "test", limit=20)) == len(load(registry, "digits", "test"))
+
+
+def test_a_limit_is_of_each_unpaired_domain(registry: Registry) -> None:
+    whole, few = (load(registry, "negatives", paired=False, limit=n) for n in (None, 20))
+    assert isinstance(few, UnpairedData)
+    assert few.sizes == (20, 20)
+    for side, every in zip(few.sides, whole.sides, strict=True):  # type: ignore[attr-defined]
+        assert {image.tobytes() for image in everything(side)[0]} < {image.tobytes() for image in everything(every)[0]}
 
 
 def test_a_limit_counts_what_is_left_of_the_classes(registry: Registry) -> None:

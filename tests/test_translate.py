@@ -149,7 +149,7 @@ def test_a_folder_becomes_a_folder(file: Path, tmp_path: Path) -> None:
     (source / "broken.png").write_bytes(b"no picture")
     outcome = done("translate", file, source, tmp_path / "out")
     assert outcome.out == f"2 grey pictures in {tmp_path / 'out'}\n"
-    assert "broken.png cannot be read and is left out: not a picture" in outcome.err
+    assert f"cannot read picture {source / 'broken.png'}: not a picture; it is left out" in outcome.err
     written = {path.relative_to(tmp_path / "out").as_posix(): path for path in (tmp_path / "out").rglob("*.*")}
     assert {name: (Image.open(path).size, Image.open(path).mode) for name, path in written.items()} == {
         "colour.png": ((14, 9), "L"),
@@ -175,7 +175,14 @@ def test_bad_input_is_one_sentence(file: Path, tmp_path: Path) -> None:
     assert "would both become" in refused("translate", file, tmp_path / "in", tmp_path / "out")
     assert "give a folder" in refused("translate", file, tmp_path / "in", tmp_path / "out.png")
     assert "is not empty" in refused("translate", file, tmp_path / "in", tmp_path / "in")
-    broken = ganforge("translate", file, tmp_path / "none.png", tmp_path / "out.png")
+    none = tmp_path / "none.png"
+    assert refused("translate", file, none, tmp_path / "out.png") == (
+        f"cannot read picture {none}: No such file or directory"
+    )
+    assert "is a folder; give a file" in refused("translate", tmp_path / "in", none, tmp_path / "out.png")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "bad.png").write_bytes(b"no picture")
+    broken = ganforge("translate", file, tmp_path / "bad", tmp_path / "out")
     assert broken.code == 2
     assert "none of the 1 files could be translated" in broken.err
     assert not (tmp_path / "out").exists()

@@ -91,15 +91,19 @@ def introduction(info: RunInfo) -> list[str]:
     """What is about to be trained, on what, where and how fast: two lines."""
     config, machine = info.config, info.config.machine
     source = config.data.values.get("path", config.data.name)
-    classes = f", {len(info.data.classes)} classes" if info.data.classes else ""
-    threads = f", {machine.threads} thread{'s' * (machine.threads != 1)}" if machine.device == "cpu" else ""
+    classes = f", {_counted(len(info.data.classes), 'class', 'classes')}" if info.data.classes else ""
+    threads = f", {_counted(machine.threads, 'thread')}" if machine.device == "cpu" else ""
     epochs = config.steps * images_per_round(config) / info.data_size
-    start = f"from round {info.start} to {config.steps}" if info.start else f"{config.steps} rounds"
+    start = f"from round {info.start} to {config.steps}" if info.start else _counted(config.steps, "round")
     return [
         f"{config.recipe.name} on {source}: {info.data_size:,} {info.data}{classes}",
         f"into {info.directory}: {start}, batches of {config.batch_size} ({epochs:.3g} epochs), "
         f"{machine.device}{threads}, {machine.precision}",
     ]
+
+
+def _counted(n: int | None, one: str, many: str = "") -> str:
+    return f"{n} {one if n == 1 else many or one + 's'}"
 
 
 def pace(record: Record, info: RunInfo) -> str:

@@ -42,12 +42,14 @@ def translate(
     from ganforge.serve import load
 
     check_out(out)
+    if file.is_dir():
+        raise GanforgeError(f"{file} is a folder; give a file that `ganforge export` wrote")
     model = load(file, device=device)
     colours = "grey" if model.image.width == 1 else "colour"
     targets = _targets(pictures, out)
     console = Console(stderr=True)
     shown = track(targets.items(), "translating", console=console, transient=True, disable=not console.is_terminal)
-    done = sum(_translated(model, source, target, longest) for source, target in shown)
+    done = sum(_translated(model, source, target, longest, alone=source == pictures) for source, target in shown)
     if not done:
         raise GanforgeError(f"none of the {len(targets)} files could be translated; each says why above")
     typer.echo(f"{done} {colours} picture{'' if done == 1 else 's'} in {out}")
@@ -74,14 +76,21 @@ def _targets(pictures: Path, out: Path) -> Mapping[Path, Path]:
     return {pictures / name: target for target, name in targets.items()}
 
 
-def _translated(model: Model, source: Path, target: Path, longest: int | None) -> bool:
-    """Whether it could be; what is wrong with one picture keeps no other from being translated."""
+def _translated(model: Model, source: Path, target: Path, longest: int | None, *, alone: bool) -> bool:
+    """Whether it could be; what is wrong with one picture of many keeps no other from being translated.
+
+    Raises:
+        GanforgeError: it cannot be read, and is `alone`.
+    """
     from ganforge.plugins.datasets import decode
 
     try:
-        pixels = decode.read(source, model.image.width)
-    except Exception as error:  # any: see decode.decode
-        warn(f"warning: {source} cannot be read and is left out: {decode.reason(error)}")
+        with decode.explained(source):
+            pixels = decode.read(source, model.image.width)
+    except GanforgeError as error:
+        if alone:
+            raise
+        warn(f"warning: {error}; it is left out")
         return False
     if longest is not None and longest < max(pixels.shape[:2]):
         pixels = _shrunk(pixels, longest)

@@ -136,7 +136,7 @@ class ArrayData:
 
 def chosen(data: Data, split: Split, only: Sequence[str | int], limit: int | None) -> Data:
     """A split with the classes `only` alone, by name or number and numbered anew in this order, and no more than
-    `limit` samples of it where it is for training; all in memory.
+    `limit` samples of it, or of each of two unpaired domains, where it is for training; all in memory.
 
     Which samples are left follows from their number alone: the first hundred are among the first thousand.
 
@@ -151,6 +151,8 @@ def chosen(data: Data, split: Split, only: Sequence[str | int], limit: int | Non
     if limit is not None and split == "train":
         if limit > len(places):
             raise GanforgeError(f"option 'data.limit': there are {len(places)} samples for training, not {limit}")
+        if isinstance(data, UnpairedData):  # each domain keeps an order of its own
+            return UnpairedData(spec, tuple(chosen(s, split, (), min(limit, len(s))) for s in data.sides))
         places = np.sort(np.random.default_rng(0).permutation(places)[:limit])
     samples, labels = data.fetch(places)
     if only and labels is not None:

@@ -35,7 +35,7 @@ _NAMED = "takes settings by name, as in NAME.KEY=VALUE"
 _PLAINLY = {
     "dict_type": _NAMED,
     "model_type": _NAMED,
-    "tuple_type": "takes a list in brackets",
+    "tuple_type": 'takes a list, as [1, 2] or ["a", "b"]',
 }
 """What pydantic says in Python's words, in a user's."""
 

@@ -158,7 +158,8 @@ def check(row: Row, common: Common, registry: Registry) -> Entry:
     """Resolve a row's config and build its game once, so that what is wrong is known before anything is trained.
 
     Raises:
-        GanforgeError: any unknown name, bad value or network that cannot be built; the row is named.
+        GanforgeError: any unknown name, bad value, network that cannot be built or recipe that cannot be scored; the
+            row is named.
     """
     try:
         return _entry(row, common, registry)
@@ -175,7 +176,8 @@ def _entry(row: Row, common: Common, registry: Registry) -> Entry:
     game = build_game(config, data.spec, registry)
     parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in game.networks.items()}
     lazy = math.lcm(*(getattr(effect, "every", 1) for effect in game.effects.values()))
-    return Entry(row, config, data.spec, data.fingerprint, len(data), game.labelled, parameters, lazy)
+    labelled = game.averaged_generator.labelled  # a game that makes nothing of latents says that it cannot be scored
+    return Entry(row, config, data.spec, data.fingerprint, len(data), labelled, parameters, lazy)
 
 
 def _check_free(settings: Sequence[str]) -> None:

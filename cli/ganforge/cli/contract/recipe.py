@@ -23,6 +23,7 @@ import torch
 
 from ganforge.core import GanforgeError, Run, resume, train
 from ganforge.core.config import load_data, merge
+from ganforge.core.errors import Interrupted
 from ganforge.core.files import write_text
 from ganforge.core.pictures import to_pixels
 from ganforge.core.registry import Registry
@@ -90,6 +91,8 @@ def check(recipe: str, registry: Registry, folder: Path, data: Mapping[str, Any]
     try:
         settings = request(recipe, registry, data, **given(recipe, registry, folder / "first", data))
         run = train(settings, folder / "run", registry=registry)
+    except Interrupted:
+        raise
     except GanforgeError as error:
         return {name: Outcome("fails", str(error)) for name in PROMISES}
     trial = Trial(recipe, registry, folder, settings, run)
@@ -100,6 +103,8 @@ def check(recipe: str, registry: Registry, folder: Path, data: Mapping[str, Any]
 def _tried(promise: Callable[[Trial], Outcome], trial: Trial) -> Outcome:
     try:
         return promise(trial)
+    except Interrupted:
+        raise
     except Exception as error:  # whatever goes wrong in a plugin's code is the finding
         return Outcome("fails", f"{type(error).__name__}: {error}".splitlines()[0])
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from ganforge.core import GanforgeError
 
 # Pillow knows more; some of those start other programs (EPS), none is what a folder of pictures holds.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP")
@@ -78,6 +82,19 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
+
+
+@contextmanager
+def explained(file: Path) -> Iterator[None]:
+    """Whatever a decoder raises on a file, as one sentence.
+
+    Raises:
+        GanforgeError: names the file and what is wrong with it.
+    """
+    try:
+        yield
+    except Exception as error:  # of almost any type: see `decode`
+        raise GanforgeError(f"cannot read picture {file}: {reason(error)}") from None
 
 
 @cache

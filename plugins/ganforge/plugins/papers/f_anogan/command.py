@@ -21,18 +21,17 @@ BATCH = 64
 
 def anomalies(
     directory: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A finished run of recipe f-anogan.")],
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The pictures; a file that is none is an error.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The pictures; a damaged one is an error.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="A .csv to write instead of printing.")] = None,
 ) -> None:
     """How anomalous each picture of a folder is, the most anomalous first: score, file.
 
     Example: ganforge anomalies runs/f-anogan pictures/ -o scores.csv
     """
-    names = sorted(path.name for path in _listed(folder) if path.suffix.lower() in decode.SUFFIXES)
-    if not names:
-        raise GanforgeError(f"there is no image in {folder}")
     from ganforge.core import Run
+    from ganforge.plugins.datasets.folder import find
 
+    names = find(folder)
     found = score(Run.load(directory, device="auto"), [folder / name for name in names])
     ranked = sorted(zip(found, names, strict=True), reverse=True)
     lines = "".join(f"{value:.6f},{name}\n" for value, name in ranked)
@@ -68,15 +67,6 @@ def score(run: Run, files: list[Path]) -> list[float]:
     return scores
 
 
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError as error:
-        raise GanforgeError(f"cannot read image folder {folder}: {error.strerror}") from None
-
-
 def _decoded(file: Path, side: int, channels: int) -> np.ndarray:
-    try:
+    with decode.explained(file):
         return decode.decode(file, side, channels)
-    except Exception as error:  # of almost any type: see decode.decode
-        raise GanforgeError(f"cannot read the picture {file}: {decode.reason(error)}") from None
