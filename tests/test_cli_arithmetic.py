@@ -90,7 +90,7 @@ def test_mistakes_are_one_sentence(run: Path, tmp_path: Path) -> None:
     assert "--minus takes SEED" in refused("arithmetic", run, "--plus", "1", "--minus", "a", *out)
     assert "leave --label out" in refused("arithmetic", run, "--plus", "1", "--minus", "2", "--label", "x", *out)
     assert "is a folder" in refused("arithmetic", run, "--plus", "1", "--minus", "2", "-o", tmp_path, *TINY)
-    assert "holds no latent" in refused("arithmetic", run, "--plus", "1", "--minus", tmp_path / "no.json", *out)
+    assert "no.json: No such file" in refused("arithmetic", run, "--plus", "1", "--minus", tmp_path / "no.json", *out)
     points = make(tmp_path / "points", data="ring")
     assert "makes points" in refused("arithmetic", points, "--plus", "1", "--minus", "2", *out)
     assert not (tmp_path / "out.png").exists()

@@ -98,15 +98,19 @@ def of_weights(source: Path) -> Found:
     if source.suffix == ".onnx":
         from ganforge.serve import load
 
-        found = load(source).card.directions
+        model = load(source)
+        if model.card.image is not None:
+            raise GanforgeError(f"{source} translates pictures and makes none of latents: it has no directions")
+        found, remedy = model.card.directions, "take its run directory and --method pca"
     else:
         from ganforge.export.directions import directions as sefa
         from ganforge.export.graph import freeze
 
         game = open_run(source).game
         found = sefa(freeze(game.ema["generator"]), game.latent, labelled=game.labelled)
+        remedy = "take --method pca"
     if not found:
-        raise GanforgeError(f"no layer of {source} is a plain function of z; for a run directory take --method pca")
+        raise GanforgeError(f"no layer of {source} is a plain function of z: {remedy}")
     return Found(np.asarray(found, np.float32), {})
 
 

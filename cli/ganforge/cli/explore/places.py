@@ -102,7 +102,9 @@ def _read(generator: Generator, path: Path) -> Pictures:
             raise GanforgeError(f"{path} holds a {other}, and what is taken here is a {space}; give --space {other}")
         latents = np.asarray(known[space], np.float32)[None]
         label = known.get("label")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except OSError as error:
+        raise GanforgeError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise GanforgeError(f"{path} holds no latent; `ganforge invert` writes them") from None
     if latents.shape != (1, width := generator.latent.width):
         raise GanforgeError(f"the latent in {path} is another generator's: this one's have {width} numbers")

@@ -93,8 +93,8 @@ class PictureGame(AdversarialGame):
     @property
     def averaged_generator(self) -> Generator:
         raise GanforgeError(
-            f"recipe '{self.config.recipe.name}' translates pictures, and metrics score what is made of latents; "
-            "look at its translations with ganforge sample"
+            f"recipe '{self.config.recipe.name}' translates pictures and makes none of latents; look at its "
+            "translations with ganforge sample"
         )
 
     @cached_property
