@@ -8,6 +8,7 @@ A test compares the page's names with what is registered.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from ganforge.cli.common import paper_link
@@ -17,6 +18,9 @@ from ganforge.core.registry import Registry
 from ganforge.core.specs import Recipe
 from ganforge.plugins.builtin import BUILTIN
 
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = ("fashion", "growing", "translate", "inversion", "few")
+"""Folders with pictures of recipes, named as these."""
 PICTURES = DataSpec(shape=(3, 32, 32), classes=tuple(str(i) for i in range(10)))
 
 INTRODUCTION = """# The zoo
@@ -29,10 +33,10 @@ prints every number of a recipe. [What each recipe holds](contract.md), [picture
 
 
 def page(registry: Registry) -> str:
-    recipes = [_recipe(spec) for spec in registry.all("recipe").values()]
+    recipes = [[*_recipe(spec), _picture(spec.name)] for spec in registry.all("recipe").values()]
     sections = [
         ("Recipes", "`ganforge train NAME --data …`; the parts are those for labelled colour pictures of 32×32."),
-        (("recipe", "what it is", "paper", "architecture", "loss", "regularizers", "labels"), recipes),
+        (("recipe", "what it is", "paper", "architecture", "loss", "regularizers", "labels", "picture"), recipes),
         ("Conditionings", "`--conditioning NAME` sets both networks; with any recipe on data with classes."),
         (
             ("conditioning", "what it does", "paper", "generator and discriminator"),
@@ -80,6 +84,12 @@ def _recipe(spec: Recipe[Any]) -> list[str]:
         ", ".join(settings.get("regularizers", {})),
         " and ".join(way for way in ways if way),
     ]
+
+
+def _picture(recipe: str) -> str:
+    """A picture that the recipe made, where a page has one."""
+    found = next((path for folder in PAGES if (path := DOCS / folder / f"{recipe}.png").exists()), None)
+    return f'<img src="{found.relative_to(DOCS)}" width="200" alt="by {recipe}">' if found else ""
 
 
 def _spec(spec: Any) -> list[str]:
