@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from serve import Client, binary_infer, free_port, load_on, wait
+from serve_fuzz import resident
 
 
 class Caller(Client):
@@ -51,7 +52,7 @@ class Overload:
     def __init__(self) -> None:
         self.taken: list[float] = []
         self.answers: Counter[str] = Counter()
-        self.memory: list[float] = []
+        self.memory: list[int] = []
         self.unanswered = 0
 
     async def run(self, port: int, request: bytes, clients: int, seconds: float, server: int) -> None:
@@ -88,19 +89,14 @@ def batch_seconds(port: int, path: Path, n: int, repeats: int = 40) -> list[floa
     return asyncio.run(ask())
 
 
-def resident(pid: int) -> float:
-    """MiB that a process holds."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
 def report(unloaded: list[float], able: float, seconds: float, load: Overload) -> None:
     batch, (p50, p99) = 1000 * np.median(unloaded), 1000 * np.percentile(load.taken, [50, 99])
     told = ", ".join(f"{status}: {n / seconds:.0f}/s" for status, n in sorted(load.answers.items()))
     print(f"unloaded: {batch:.1f} ms for a whole batch; {able:.0f} requests/s")
     print(f"overloaded: {told}")
     print(f"accepted: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {p99 / batch:.2f} of the unloaded batch")
-    print(f"memory: {load.memory[0]:.0f} MiB at first, {load.memory[1]:.0f} MiB in the end")
+    first, last = (held / 2**20 for held in load.memory)
+    print(f"memory: {first:.0f} MiB at first, {last:.0f} MiB in the end")
 
 
 def main() -> None:

@@ -106,10 +106,8 @@ def read(image: Path, data: DataSpec, crop: bool) -> np.ndarray:
         raise GanforgeError(
             f"{image} is {size[1]}×{size[0]}, and the generator makes {data}; --crop crops and resizes it"
         )
-    try:
+    with decode.explained(image):
         return decode.decode(image, height, channels).transpose(1, 2, 0)
-    except Exception as error:  # any: see decode.decode
-        raise GanforgeError(f"cannot read picture {image}: {decode.reason(error)}") from None
 
 
 def extractor_of(run: Run, features: str) -> Extractor:

@@ -169,6 +169,11 @@ class Export:
     scale: int = 1
 
 
+def truncates(generator: nn.Module) -> bool:
+    """Whether a generator has styles, and truncates them by itself."""
+    return bool(getattr(generator, "truncates", False))
+
+
 class Game(nn.Module):
     """Networks, their averages, effects, the loss and the players. A paper with other rules subclasses it."""
 
@@ -230,7 +235,7 @@ class Game(nn.Module):
     @property
     def styled(self) -> bool:
         """Whether the averaged generator truncates by its own means, in its styles, and not its latents."""
-        return "generator" in self.ema and bool(getattr(self.ema["generator"], "truncates", False))
+        return "generator" in self.ema and truncates(self.ema["generator"])
 
     # What effects may ask of a game.
 

@@ -15,7 +15,7 @@ from ganforge.core.card import CARD_KEY, Card, Input, Score, parse_card
 from ganforge.core.config import images_per_round
 from ganforge.core.errors import GanforgeError, unknown
 from ganforge.core.files import atomic
-from ganforge.core.game import Export
+from ganforge.core.game import Export, truncates
 from ganforge.core.options import parse
 from ganforge.core.run import Run
 from ganforge.export.directions import directions
@@ -186,8 +186,7 @@ def _inputs(run: Run, wanted: Export, form: Form) -> tuple[Input, ...]:
     if wanted.multiple:
         return form.image_of(run.data.shape[0], wanted.multiple, wanted.least)
     classes = len(run.data.classes) if wanted.labelled else 0
-    styled = bool(getattr(run.game.ema[wanted.network], "truncates", False))
-    return form.inputs_of(run.config.latent, classes, styled=styled)
+    return form.inputs_of(run.config.latent, classes, styled=truncates(run.game.ema[wanted.network]))
 
 
 def _shareable(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 
 from ganforge.core.card import Card
 from ganforge.core.errors import GanforgeError
+from ganforge.core.game import truncates
 from ganforge.export.form import farthest
 from ganforge.export.seeds import FromSeeds
 
@@ -33,7 +34,7 @@ class Frozen(nn.Module):
 
     @property
     def styled(self) -> bool:
-        return bool(getattr(self.generator, "truncates", False))
+        return truncates(self.generator)
 
     def forward(self, latents: Tensor, label: Tensor | None = None, truncation: Tensor | None = None) -> Tensor:
         style = {} if truncation is None else {"truncation": truncation.to(self.dtype)}

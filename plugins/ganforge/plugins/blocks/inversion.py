@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.core.data import Data, DataSpec
+from ganforge.core.draw import Batch
 from ganforge.core.game import AdversarialGame
-from ganforge.plugins.blocks.showing import first_images
 
 
 class Encoder(nn.Module):
@@ -72,6 +72,13 @@ class InvertingGame(AdversarialGame):
         rows = [x.unflatten(0, (pairs, columns)), found.unflatten(0, (pairs, columns))]
         beside = torch.stack(rows, dim=1).flatten(0, 2).cpu().numpy()
         return np.concatenate([self.sample(latents, labels)[: columns * (columns - 2 * pairs)], beside]), None
+
+
+def first_images(data: Data, n: int, device: torch.device) -> Batch:
+    """The first `n` images of a data set as networks see them, from its start again where it has fewer."""
+    pixels, labels = data.fetch(np.arange(n) % len(data))
+    x = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).float().div(127.5).sub(1)
+    return Batch(x, None if labels is None else torch.from_numpy(labels).to(device))
 
 
 def squared(one: Tensor, two: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.core import Built, GanforgeError
+from ganforge.core.game import truncates
 
 
 class Labelled(nn.Module):
@@ -20,7 +21,7 @@ class Labelled(nn.Module):
     @property
     def truncates(self) -> bool:
         """Whether a generator has styles to truncate."""
-        return bool(getattr(self.inner, "truncates", False))
+        return truncates(self.inner)
 
     def configure(self, **stage: Any) -> None:
         configure: Any = self.inner.configure
