@@ -30,13 +30,15 @@ class Pixels(Extractor):
         return Features((pixels / 127.5 - 1).flatten(1) / SCALE)
 
 
-def path_length(registry: Registry, latent: Latent, samples: int = 4000, make: Any = None, **options: Any) -> float:
+def path_length(
+    registry: Registry, latent: Latent, samples: int = 4000, make: Any = None, watch: Any = print, **options: Any
+) -> float:
     """Of a generator whose image is its z, or what `make` gives."""
     data = DataSpec(shape=(1, 1, latent.dim))
     generator = Generator(latent, data, False, make or (lambda z, _: SCALE * z[:, None, None, : latent.dim]))
     reals = ArrayData(data, np.zeros((1, *data.shape), np.uint8))
     spec = registry.find("metric", "perceptual-path-length")
-    scorer = spec.build(spec.options(**options), Case(reals, samples, 0, Pixels(), generator=generator))
+    scorer = spec.build(spec.options(**options), Case(reals, samples, 0, Pixels(), generator=generator, watch=watch))
     return float(scorer.compute()["ppl"])
 
 
@@ -51,6 +53,12 @@ def test_on_a_circle_it_is_the_mean_squared_angle(registry: Registry, epsilon: f
 def test_of_uniform_latents_it_is_the_mean_squared_distance(registry: Registry, dim: int) -> None:
     """Two numbers that are uniform on [-1, 1] differ by 2 / 3, squared, on average."""
     assert path_length(registry, Latent(name="uniform", dim=dim)) == pytest.approx(2 * dim / 3, rel=0.05)
+
+
+def test_it_tells_how_far_it_is(registry: Registry) -> None:
+    told: list[tuple[str, int, int]] = []
+    path_length(registry, Latent(dim=2), 120, watch=lambda *what: told.append(what))
+    assert [done for _, done, of in told if of == 120] == [50, 100, 120]
 
 
 def test_it_grows_with_the_square_of_the_generator(registry: Registry) -> None:

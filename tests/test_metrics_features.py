@@ -231,16 +231,23 @@ def test_kid_of_one_subset_agrees_with_the_formula_and_torch_fidelity(score: Sco
     assert found == relative(known["kernel_inception_distance_mean"], 1e-10)
 
 
-def test_kid_is_the_mean_over_subsets_without_repetition(score: Score) -> None:
-    real, generated = sides(30, 25, 4)
-    found = score("kid", real, generated, subsets=6, subset_size=10, seed=9)
+@pytest.mark.parametrize("subsets", [6, 60])  # few pairs of all that there are; each of them many times
+def test_kid_is_the_mean_over_subsets_without_repetition(score: Score, subsets: int) -> None:
+    real, generated = sides(600, 25, 4)
+    found = score("kid", real, generated, subsets=subsets, subset_size=20, seed=9)
     random = torch.Generator().manual_seed(hash64(9, "kid"))
     estimates = []
-    for _ in range(6):
-        rows, others = (torch.randperm(len(side), generator=random)[:10] for side in (real, generated))
+    for _ in range(subsets):
+        rows, others = (torch.randperm(len(side), generator=random)[:20] for side in (real, generated))
         estimates.append(reference_kid(real[rows], generated[others]))
     assert found["kid"] == relative(float(np.mean(estimates)), 1e-10)
     assert found["kid_std"] == relative(float(np.std(estimates)), 1e-10)
+
+
+def test_kid_of_subsets_that_are_all_there_is_is_computed_once(score: Score) -> None:
+    real, generated = sides(40, 40, 8)
+    found = score("kid", real, generated, subsets=100, subset_size=40)
+    assert found == {"kid": relative(reference_kid(real, generated), 1e-10), "kid_std": 0}
 
 
 def test_kid_is_unbiased(score: Score) -> None:

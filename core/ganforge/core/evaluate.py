@@ -177,6 +177,7 @@ class Judge:
             look=self._look,
             generator=None if side.real else self.generator,
             device=self.asked.device,
+            watch=self.watch,
         )
 
     def _look(self, data: Data) -> Features:

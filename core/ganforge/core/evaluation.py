@@ -70,12 +70,17 @@ class Scorer(Protocol):
         ...
 
 
+Watch = Callable[[str, int, int], None]
+"""Told after every batch: what is looked at, how many of it are, and of how many."""
+
+
 @dataclass(frozen=True)
 class Case:
     """What a metric is built for: the real data, how many samples are judged, and a seed for what it draws.
 
     For those that go beyond samples: the split the generator may have learned from; `look`, which gives the features
     of all of a split, in its order, and keeps them on disk; and what made the samples, except where they are real.
+    `watch` is told (what, done, of) by what takes long.
     """
 
     data: Data
@@ -86,6 +91,7 @@ class Case:
     look: Callable[[Data], Features] | None = None
     generator: Generator | None = None
     device: str = "cpu"
+    watch: Watch = lambda what, done, of: None
 
 
 Sampler = Callable[[int, int], tuple[np.ndarray, np.ndarray | None]]
@@ -147,7 +153,3 @@ def side_of(name: str, data: Data, order: np.ndarray, which: str) -> Side:
     # Only what lies in memory has a fingerprint of its pixels; files that are read again might have changed.
     key = f"{data.fingerprint} {which}" if isinstance(data, ArrayData) else ""
     return Side(name, lambda start, n: data.fetch(order[start : start + n]), len(order), key)
-
-
-Watch = Callable[[str, int, int], None]
-"""Told after every batch: what is looked at, how many of it are, and of how many."""

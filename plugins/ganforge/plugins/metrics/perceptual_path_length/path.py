@@ -37,8 +37,11 @@ class PathLength:
 
     def compute(self) -> dict[str, float]:
         at = np.random.default_rng(hash64(self.case.seed, "path length", "t")).random(self.case.samples)
-        rows = [np.arange(start, min(start + PAIRS, len(at))) for start in range(0, len(at), PAIRS)]
-        return {"ppl": cropped_mean(np.concatenate([self._lengths(part[0], at[part]) for part in rows]))}
+        lengths: list[np.ndarray] = []
+        for start in range(0, len(at), PAIRS):
+            lengths.append(self._lengths(start, at[start : start + PAIRS]))
+            self.case.watch("generated, in pairs", start + len(lengths[-1]), len(at))
+        return {"ppl": cropped_mean(np.concatenate(lengths))}
 
     def _lengths(self, start: int, t: np.ndarray) -> np.ndarray:
         """Squared distances over ε², float64 [n], of the pairs from `start` at their places t [n]."""
