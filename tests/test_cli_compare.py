@@ -21,7 +21,7 @@ from test_observers_report import HOSTILE, Page
 
 from ganforge.cli.compare import commands, markdown, page, playing, running
 from ganforge.cli.compare.advice import Advice, Candidate, advise
-from ganforge.cli.compare.asked import Lead, Machine, choose_scoring, parse_budget
+from ganforge.cli.compare.asked import Lead, Machine, choose_scoring
 from ganforge.cli.compare.playing import Comparison
 from ganforge.cli.compare.processes import Processes, Ran
 from ganforge.cli.compare.results import Point, Spread, Standing, Trained, Verdict
@@ -48,11 +48,13 @@ class Here:
         self.answers: dict[str, Ran] = {"diagnose": Ran(0, 1, 1, json.dumps({"alarms": []}))}
         self.interrupts = ""
         monkeypatch.setattr(commands, "POINTS", 2)  # each is a checkpoint, which waits for the disk
-        monkeypatch.setattr(playing, "SHORTEST", 0.1)
         monkeypatch.setattr(Processes, "run", lambda processes, *arguments: self.run(processes, *arguments))
 
     def run(self, processes: Processes, arguments: list[str], log: Path, limit: float = math.inf) -> Ran:
         self.commands.append(list(arguments))
+        if "--dry-run" in arguments:
+            budget = float(arguments[arguments.index("--budget") + 1].removesuffix("s"))
+            return Ran(0, 1, 1, json.dumps({"rounds": round(budget / PER_ROUND), "seconds_per_round": PER_ROUND}))
         if arguments[0] == self.interrupts:
             os.kill(os.getpid(), signal.SIGINT)
             assert processes.stopped.wait(60)
@@ -191,11 +193,6 @@ def test_translations_are_not_compared(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1h", 3600), ("0.5m", 30)])
-def test_budgets(text: str, seconds: float) -> None:
-    assert parse_budget(text) == seconds
-
-
 def test_the_commands_of_the_docs_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pages = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/compare.md")]
     asked: list[Comparison] = []
@@ -330,9 +327,7 @@ def test_ctrl_c_says_how_to_go_on(here: Here, tmp_path: Path) -> None:
 def test_a_killed_comparison_goes_on_where_its_training_was(here: Here, tmp_path: Path) -> None:
     out, arguments = tmp_path / "out", (*SMALL, "--budget", "15s", "tiny")
     here.interrupts = "train"
-    with pytest.MonkeyPatch.context() as patch:  # measured here, where that is quick
-        patch.setattr(playing, "seconds_per_round", lambda *_: PER_ROUND)
-        assert ganforge("compare", *arguments, "--out", out).code == 130
+    assert ganforge("compare", *arguments, "--out", out).code == 130
     run = out / "runs" / "tiny-seed-0"
     process = start("compare", *arguments, "--out", out)
     wait_for(lambda: list((run / "checkpoints").glob("step-*")), process)
@@ -370,32 +365,12 @@ def children(pid: int) -> list[int]:
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
-class Clock:
-    """Processes in which a command takes two seconds to start and some for each round; a penalty comes every 7th."""
-
-    def __init__(self, per_round: float, code: int = 0) -> None:
-        self.per_round, self.code = per_round, code
-        self.rounds: list[int] = []
-
-    def run(self, arguments: list[str], log: Path, limit: float) -> Ran:
-        rounds = int(arguments[arguments.index("--steps") + 1])
-        self.rounds.append(rounds)
-        seconds = 2 + rounds * self.per_round + math.ceil(rounds / 7) * 10 * self.per_round
-        return Ran(self.code, seconds, min(seconds, limit + 1), "")
-
-
-@pytest.mark.parametrize("per_round", [1e-4, 1e-2, 1.0])
-def test_a_round_is_measured_without_starting_and_with_lazy_penalties(comparison: Comparison, per_round: float) -> None:
-    clock: Any = Clock(per_round)
-    entry = entry_of(comparison, lazy=7)
-    assert playing.seconds_per_round(comparison, entry, clock) == pytest.approx(per_round * 17 / 7)
-    assert len(clock.rounds) <= 5
-
-
-def test_a_row_too_slow_for_its_budget_says_so(comparison: Comparison) -> None:
-    clock: Any = Clock(1e4)
-    with pytest.raises(playing.RowFailed, match="4 rounds do not fit in its budget: set a smaller batch_size"):
-        playing.measure(comparison, comparison.entries[0], clock)
+def test_rounds_that_take_longer_to_time_than_the_budget_say_so(
+    comparison: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Processes, "run", lambda _, arguments, log, limit: Ran(-9, 1, limit + 1, ""))
+    with pytest.raises(playing.RowFailed, match="timing its rounds takes longer than its budget: set a smaller"):
+        playing.measure(comparison, comparison.entries[0], Processes((), 1))
 
 
 def entry_of(comparison: Comparison, **changes: Any) -> Entry:
@@ -442,9 +417,10 @@ def test_scores_on_the_way_are_as_many_in_every_row(comparison: Comparison) -> N
 
 def test_the_curve_is_read_from_the_records(comparison: Comparison) -> None:
     names = ("score/kid_random-smoke-test@1k", "score/kid_std_random-smoke-test@1k", "loss/generator")
-    records = [{"round": r, "seconds": 1.0, **dict.fromkeys(names, r / 10)} for r in (5, 10)] + [{"round": 20}]
-    assert list(playing.curve(records, 4.0, comparison.scoring)) == [Point(1, 0.5), Point(2, 1)]
-    assert playing._seconds(records, Ran(0, 6.0, 12.0, ""), comparison.machine) == 1.0
+    timed = ((5, 1.0), (10, 2.0), (15, 5.0))  # rounds that cost more and more
+    records = [{"round": r, "seconds": s, **dict.fromkeys(names, r / 10)} for r, s in timed]
+    assert list(playing.curve(records, 4.0, comparison.scoring)) == [Point(0.5, 0.5), Point(1.5, 1), Point(4, 1.5)]
+    assert playing._seconds(records, Ran(0, 6.0, 12.0, ""), comparison.machine) == 4.0
 
 
 @pytest.mark.parametrize(("code", "verdict"), [(0, "healthy"), (3, "suspicious"), (4, "failed")])

@@ -86,6 +86,12 @@ def test_on_a_sphere_latents_stay_on_it() -> None:
     np.testing.assert_allclose(np.linalg.norm(moved[:, :4], axis=1), 2, rtol=1e-6)
 
 
+def test_more_directions_than_there_are_are_not_made_up(run: Path, tmp_path: Path) -> None:
+    outcome = done("directions", run, "-k", 100, "--json", "-o", tmp_path / "d.png", *TINY)
+    assert len(json.loads(outcome.out)["directions"]) == 3
+    assert outcome.err == f"{run} tells of 3 directions, not of 100\n"
+
+
 def test_mistakes_are_one_sentence(run: Path, tmp_path: Path) -> None:
     out = ("-o", tmp_path / "out.png", *TINY)
     assert "goes with --method pca" in refused("directions", run, "--layer", "first", *out)

@@ -121,7 +121,7 @@ def test_what_is_no_start_is_refused(source: Run, tmp_path: Path) -> None:
 def test_a_damaged_start_is_refused(registry: Registry, source: Run, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(source.directory, tmp_path / "copy"))
     (copy / "checkpoints" / "step-000004" / "networks.safetensors").write_bytes(b"no tensors")
-    with pytest.raises(GanforgeError, match=r"option 'start': checkpoint .* is damaged"):
+    with pytest.raises(GanforgeError, match=r"option 'start' \(--from\): checkpoint .* is damaged"):
         train(tiny.request(start=str(copy)), tmp_path / "run", registry=registry)
 
 

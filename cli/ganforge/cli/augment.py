@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
-from ganforge.cli.common import Json, print_json
+from ganforge.cli.common import print_json
 from ganforge.cli.explore.places import Source, Truncation, check_writable
+from ganforge.cli.options import DataRoot, Json
 from ganforge.cli.subject import load_splits, open_subject
 from ganforge.cli.watching import watching
 from ganforge.core.data import Data
@@ -36,7 +37,7 @@ def augment(
     data: Annotated[
         str | None, typer.Option(help="Those pictures: a set's name or a folder.", show_default="what it learned from")
     ] = None,
-    data_root: Annotated[Path | None, typer.Option(help="Where downloaded data lies.")] = None,
+    data_root: DataRoot = None,
     seed: Annotated[int, typer.Option(min=0, help="Which samples.")] = 0,
     truncation: Truncation = None,
     as_json: Json = False,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -16,7 +17,7 @@ from ganforge.core.errors import GanforgeError
 if TYPE_CHECKING:
     from ganforge.core.run import Run
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 WIDE = 1000
 """Columns of a table that goes into a pipe: no line is wrapped, so that grep finds whole ones."""
@@ -62,15 +63,16 @@ def own_version() -> str:
     return installed("ganforge") or "(source tree, not installed)"
 
 
-def names(kind: str) -> Callable[[str], list[str]]:
-    """Shell completion of the names registered for a kind of spec."""
+def parse_budget(text: str) -> float:
+    """`90s`, `10m` or `1h` in seconds.
 
-    def complete(incomplete: str) -> list[str]:
-        from ganforge.core.registry import default_registry
-
-        return [name for name in default_registry().all(kind) if name.startswith(incomplete)]
-
-    return complete
+    Raises:
+        GanforgeError: anything else, or nothing.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
+    if not found or float(found[1]) == 0:
+        raise GanforgeError(f"--budget takes a time, as in 90s, 10m or 1h, not '{text}'")
+    return float(found[1]) * SECONDS[found[2]]
 
 
 def open_run(directory: Path, device: str = "auto") -> Run:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from ganforge.cli.common import Json, print_json, print_table
+from ganforge.cli.common import print_json, print_table
+from ganforge.cli.options import Json
 from ganforge.core.options import describe
 from ganforge.core.registry import default_registry
 

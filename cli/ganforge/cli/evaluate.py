@@ -18,7 +18,8 @@ from ganforge.cli.asking import (
     split_named,
     with_options,
 )
-from ganforge.cli.common import Json, names, print_json, print_table
+from ganforge.cli.common import print_json, print_table
+from ganforge.cli.options import DataRoot, Device, Download, Features, Json, names
 from ganforge.cli.subject import load_splits, open_subject
 from ganforge.core.config import parse_settings
 from ganforge.core.errors import GanforgeError
@@ -45,14 +46,7 @@ def evaluate(
             help="Names, separated by commas.", show_default="kid (from 1,000 samples), fid and prdc; points: modes"
         ),
     ] = None,
-    features: Annotated[
-        str | None,
-        typer.Option(
-            help="What turns images into features.",
-            show_default="efficientnet-lite0 where it is installed",
-            autocompletion=names("extractor"),
-        ),
-    ] = None,
+    features: Features = None,
     samples: Annotated[int, typer.Option("--samples", "-n", min=2, help="How many are generated and judged.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Which samples, and all that metrics draw.")] = 0,
     split: Annotated[str, typer.Option(help="Real data to compare with: test or train.")] = "test",
@@ -77,10 +71,10 @@ def evaluate(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An option, as in kid.subsets=50 or features.side=224."),
     ] = None,
-    data_root: Annotated[str | None, typer.Option(help="Folder where downloaded data sets lie.")] = None,
-    download: Annotated[bool, typer.Option("--download", help="Download the data set if it is missing.")] = False,
+    data_root: DataRoot = None,
+    download: Download = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once: memory against speed.")] = 100,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     write_card: Annotated[bool, typer.Option("--write-card", help="Add the scores to the file's card.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganforge.cli.common import Json, open_run, print_json
+from ganforge.cli.common import open_run, print_json
 from ganforge.cli.cost import costing
+from ganforge.cli.options import Json
 from ganforge.core.errors import GanforgeError
 
 if TYPE_CHECKING:

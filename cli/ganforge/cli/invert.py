@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from ganforge.cli.common import Json, names, open_run, print_json
+from ganforge.cli.common import open_run, print_json
 from ganforge.cli.explore.places import InSpace, Label, Space, check_label, check_out
+from ganforge.cli.options import Device, Json, names
 from ganforge.cli.watching import watching
 from ganforge.core.data import DataSpec
 from ganforge.core.errors import GanforgeError
@@ -44,7 +45,7 @@ def invert(
     space: Space = InSpace.z,
     label: Label = None,
     seed: Annotated[int, typer.Option(help="Of the latents it begins with.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     as_json: Json = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .png; the latent goes beside it, as .json.")] = Path(
         "inverted.png"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
-from ganforge.cli.common import Json, names, print_json, print_table, warn
+from ganforge.cli.common import print_json, print_table, warn
 from ganforge.cli.explore.places import Source, Truncation, check_out
+from ganforge.cli.options import DataRoot, Device, Json, names
 from ganforge.cli.subject import load_splits, open_subject
 from ganforge.cli.watching import watching
 from ganforge.core.data import Data
@@ -50,8 +51,8 @@ def neighbours(
         ),
     ] = None,
     truncation: Truncation = None,
-    data_root: Annotated[Path | None, typer.Option(help="Where downloaded data lies.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    data_root: DataRoot = None,
+    device: Device = "auto",
     as_json: Json = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .png.")] = Path("neighbours.png"),
 ) -> None:

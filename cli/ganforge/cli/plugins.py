@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganforge.cli.common import Json, names, print_json, print_table, warn
+from ganforge.cli.common import print_json, print_table, warn
+from ganforge.cli.options import Json, names
 from ganforge.core.files import write_text
 from ganforge.core.registry import KINDS, Plugin, Registry, default_registry
 

@@ -10,7 +10,8 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from ganforge.cli.common import Json, names, paper_link, print_json, print_table
+from ganforge.cli.common import paper_link, print_json, print_table
+from ganforge.cli.options import Json, names
 from ganforge.core.config import SETS, UNCONDITIONED, Component, Config, merge, resolve, with_companions
 from ganforge.core.data import DataSpec
 from ganforge.core.options import describe, parse

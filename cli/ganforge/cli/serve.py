@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganforge.cli.common import warn
+from ganforge.cli.options import Device
 from ganforge.core.errors import GanforgeError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def serve(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8000,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     threads: Annotated[int, typer.Option(min=0, help="Processor threads for each model; 0 for one per core.")] = 0,
     api_key: Annotated[
         str | None,

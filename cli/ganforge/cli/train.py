@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganforge.cli.common import names
-from ganforge.core.config import LENGTHS, merge, parse_settings, read_toml
+from ganforge.cli.common import print_json
+from ganforge.cli.options import DataRoot, Json, OwnDevice, Precision, Resolution, TrainingData, names
+from ganforge.cli.request import request
+from ganforge.cli.timing import pace_of, sentence, told, within_budget
+
+if TYPE_CHECKING:
+    from ganforge.core.run import Run
 
 
 def train(
@@ -17,10 +22,7 @@ def train(
         str | None,
         typer.Argument(help="A recipe's name; see: ganforge recipes list", autocompletion=names("recipe")),
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(help="A data set's name, or a folder of pictures.", autocompletion=names("dataset")),
-    ] = None,
+    data: TrainingData = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="The run directory.", show_default="runs/RECIPE-DATA-XXXX"),
@@ -28,8 +30,12 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Rounds to play; or say it in epochs or images.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the data.")] = None,
     images: Annotated[int | None, typer.Option(help="Real images to show.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Or as many rounds as fit into 90s, 10m or 1h of CPU or, on a GPU, of the clock."),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images in a batch, over all processes.")] = None,
-    resolution: Annotated[int | None, typer.Option(help="Side of the square pictures.")] = None,
+    resolution: Resolution = None,
     seed: Annotated[int | None, typer.Option(help="Everything random follows from it.")] = None,
     every: Annotated[int | None, typer.Option(help="Rounds between two sample pictures and checkpoints.")] = None,
     log_every: Annotated[int | None, typer.Option(help="Rounds between two lines of metrics.jsonl.")] = None,
@@ -52,12 +58,14 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting; see: ganforge recipes show RECIPE"),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings; flags and --set win over it.")] = None,
-    data_root: Annotated[str | None, typer.Option(help="Folder where downloaded data sets lie.")] = None,
+    data_root: DataRoot = None,
     download: Annotated[bool | None, typer.Option(help="Download the data set if it is missing.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")] = None,
+    device: OwnDevice = None,
+    precision: Precision = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     compile: Annotated[bool | None, typer.Option(help="Compile the networks.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how long it would take, and train nothing.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Train a recipe on a data set.
 
@@ -70,6 +78,7 @@ def train(
         "steps": steps,
         "epochs": epochs,
         "images": images,
+        "budget": budget,
         "batch_size": batch_size,
         "conditioning": conditioning,
         "start": None if start is None else str(start),
@@ -78,19 +87,17 @@ def train(
         "log_every": log_every,
         "observers": {"scores": {"every": evaluate_every}},
     }
-    play(request(config, flags, settings or []), out)
+    wanted = request(config, flags, settings or [])
+    if dry_run:
+        timed = pace_of(wanted)
+        print_json(told(timed)) if as_json else typer.echo(sentence(timed))
+        return
+    if "budget" in wanted:
+        wanted = within_budget(wanted, out)
+    play(wanted, out, as_json=as_json)
 
 
-def request(config: Path | None, flags: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
-    """What is asked for: the file's settings, the flags on them, `--set` on both."""
-    layers = [read_toml(config) if config else {}, _given(flags), parse_settings(settings)]
-    result: dict[str, Any] = {}
-    for layer in layers:
-        result = merge(_without_length(result) if _lengths(layer) else result, layer)
-    return result
-
-
-def play(wanted: Mapping[str, Any], out: Path | None) -> None:
+def play(wanted: Mapping[str, Any], out: Path | None, *, as_json: bool = False) -> None:
     """Train, show how it goes, and say where everything is."""
     from ganforge.cli.progress import Progress, print_results
     from ganforge.core import distributed
@@ -100,19 +107,15 @@ def play(wanted: Mapping[str, Any], out: Path | None) -> None:
         run = train_(wanted, out, observers=[progress])
     distributed.stop()
     if progress.played:  # only in the first of several processes
-        print_results(run)
+        print_json(_results(run)) if as_json else print_results(run)
 
 
-def _given(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags that were given: None and what is left empty falls away."""
-    nested = {key: _given(value) if isinstance(value, Mapping) else value for key, value in flags.items()}
-    return {key: value for key, value in nested.items() if value is not None and value != {}}
+def _results(run: Run) -> dict[str, Any]:
+    from ganforge.plugins.observers.run_files import read_best, read_verdict
 
-
-def _lengths(layer: Mapping[str, Any]) -> set[str]:
-    return {"steps", *LENGTHS} & layer.keys()
-
-
-def _without_length(layer: Mapping[str, Any]) -> dict[str, Any]:
-    """A length replaces one said in another way in a layer below; core refuses two in one layer."""
-    return {key: value for key, value in layer.items() if key not in _lengths(layer)}
+    return {
+        "run": run.directory,
+        "rounds": run.round,
+        "verdict": read_verdict(run.directory) or None,
+        "best": read_best(run.directory),
+    }

@@ -11,6 +11,7 @@ import typer
 from PIL import Image
 
 from ganforge.cli.common import warn
+from ganforge.cli.options import Device
 from ganforge.cli.sample import check_out
 from ganforge.core.errors import GanforgeError
 from ganforge.core.pictures import save_picture
@@ -26,7 +27,7 @@ def translate(
     longest: Annotated[
         int | None, typer.Option(min=8, help="Shrink larger pictures to this longer side first.", show_default="none")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Translate pictures from the one domain that a file learned into the other, or enlarge them.
 

@@ -1,7 +1,7 @@
 """ganforge.core: the authors' API. Light: importing it imports no torch.
 
 A plugin needs `hookimpl`, the specs and `Options`; its `build` functions import torch and `ganforge.core.game`.
-`train`, `resume` and `Run` are here too, and import torch when first used.
+`train`, `resume`, `rehearse` and `Run` are here too, and import torch when first used.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from ganforge.core.specs import (
 )
 
 if TYPE_CHECKING:
+    from ganforge.core.rehearsal import rehearse
     from ganforge.core.run import Run, resume, train
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "RunObserver",
     "UnpairedData",
     "hookimpl",
+    "rehearse",
     "resume",
     "train",
 ]
@@ -67,4 +69,8 @@ def __getattr__(name: str) -> Any:
         from ganforge.core import run
 
         return getattr(run, name)
+    if name == "rehearse":
+        from ganforge.core.rehearsal import rehearse
+
+        return rehearse
     raise AttributeError(f"module 'ganforge.core' has no attribute '{name}'")

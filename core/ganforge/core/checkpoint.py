@@ -85,14 +85,16 @@ def load_networks(game: Game, path: Path) -> None:
     try:
         tensors = load_file(path / "networks.safetensors")
     except (OSError, SafetensorError) as error:
-        raise GanforgeError(f"option 'start': checkpoint {path} is damaged ({error}); choose another") from None
+        raise GanforgeError(
+            f"option 'start' (--from): checkpoint {path} is damaged ({error}); choose another"
+        ) from None
     theirs, ours = _taken(game, tensors), _taken(game, game.state_dict())
     for name in [*ours, *theirs]:
         there, here = (_shape(tensors.get(name)) for tensors in (theirs, ours))
         if there != here:
             raise GanforgeError(
-                f"option 'start': the networks of {path} do not fit: {name} is {there} there and {here} here; train "
-                "with the settings of its run"
+                f"option 'start' (--from): the networks of {path} do not fit: {name} is {there} there and {here} "
+                "here; train with the settings of its run"
             )
     game.load_state_dict(theirs, strict=False)
 

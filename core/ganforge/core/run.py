@@ -165,10 +165,8 @@ def train(
     """
     registry = registry or default_registry()
     if out is not None:
-        _check_new(Path(out))
-    config, data = resolve(request, registry)
-    config = _with_start(_with_machine(config))
-    game = _first_game(config, data.spec, registry)
+        check_new(Path(out))
+    config, data, game = begin(request, registry)
     directory = Path(distributed.same_text(str(out or _new_name(config))))
     run = Run(directory, config, data.spec, data.fingerprint, registry)
     return _play(run, game, data, 0, observers)
@@ -211,6 +209,17 @@ def resume(
             log.warning("the learning rate's decay now ends at round %d: it is higher again than it was", steps)
         run.save_config()
     return _play(run, game, data, start, observers)
+
+
+def begin(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Data, Game]:
+    """The whole config of what is asked for, its data, and its game before the first round; nothing is written.
+
+    Raises:
+        GanforgeError: bad input.
+    """
+    config, data = resolve(request, registry)
+    config = _with_start(_with_machine(config))
+    return config, data, _first_game(config, data.spec, registry)
 
 
 def _first_game(config: Config, data: DataSpec, registry: Registry) -> Game:
@@ -358,10 +367,10 @@ def _with_start(config: Config) -> Config:
     if (path / "config.toml").is_file():
         known = checkpoint.available(path / "checkpoints")
         if not known:
-            raise GanforgeError(f"option 'start': {path} has no checkpoint yet; train it first")
+            raise GanforgeError(f"option 'start' (--from): {path} has no checkpoint yet; train it first")
         path = known[-1]
     if not (path / "networks.safetensors").is_file():
-        raise GanforgeError(f"option 'start': {path} is neither a run nor a checkpoint of one")
+        raise GanforgeError(f"option 'start' (--from): {path} is neither a run nor a checkpoint of one")
     return config.model_copy(update={"start": str(path)})
 
 
@@ -374,7 +383,12 @@ def _set_threads(config: Config) -> None:
         log.warning("%d threads are not to be had here: the last bits will differ from the run's", wanted)
 
 
-def _check_new(directory: Path) -> None:
+def check_new(directory: Path) -> None:
+    """See that nothing is where a run is to be written.
+
+    Raises:
+        GanforgeError: there is.
+    """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise GanforgeError(
             f"{directory} exists already: go on with `ganforge resume {directory}` or give another --out"

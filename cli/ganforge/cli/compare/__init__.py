@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganforge.cli.common import Json, names, print_json, print_table
+from ganforge.cli.common import parse_budget, print_json, print_table
+from ganforge.cli.options import (
+    DataRoot,
+    Download,
+    Features,
+    Json,
+    OwnDevice,
+    Precision,
+    Resolution,
+    TrainingData,
+)
 from ganforge.core.registry import default_registry
 
 if TYPE_CHECKING:
@@ -22,10 +32,7 @@ def compare(
             metavar="ROW…", help="Recipes, each with settings after a colon: dcgan or dcgan:batch_size=32,loss=hinge"
         ),
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(help="A data set's name, or a folder of pictures.", autocompletion=names("dataset")),
-    ] = None,
+    data: TrainingData = None,
     budget: Annotated[
         str, typer.Option(help="Time in training for each: 90s, 10m, 1h; of CPU or, on a GPU, of the clock.")
     ] = "10m",
@@ -37,7 +44,7 @@ def compare(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of all rows; a row's own wins.")
     ] = None,
-    resolution: Annotated[int | None, typer.Option(help="Side of the square pictures.")] = None,
+    resolution: Resolution = None,
     samples: Annotated[
         int | None,
         typer.Option(min=2, help="How many are judged.", show_default="2,000, or as many as the data has"),
@@ -46,20 +53,13 @@ def compare(
         str | None,
         typer.Option(help="Names, separated by commas.", show_default="those of `evaluate`"),
     ] = None,
-    features: Annotated[
-        str | None,
-        typer.Option(
-            help="What turns images into features.",
-            show_default="efficientnet-lite0 where it is installed",
-            autocompletion=names("extractor"),
-        ),
-    ] = None,
+    features: Features = None,
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at once.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each.")] = 1,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")] = None,
-    data_root: Annotated[str | None, typer.Option(help="Folder where downloaded data sets lie.")] = None,
-    download: Annotated[bool, typer.Option("--download", help="Download the data set if it is missing.")] = False,
+    device: OwnDevice = None,
+    precision: Precision = None,
+    data_root: DataRoot = None,
+    download: Download = False,
     keep_runs: Annotated[bool, typer.Option(help="Keep the run directories, or only scores and pictures.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -69,7 +69,7 @@ def compare(
 
     Example: ganforge compare dcgan sngan sngan:batch_size=32 --data fashion-mnist --budget 10m --out comparison
     """
-    from ganforge.cli.compare.asked import Machine, choose_scoring, parse_budget
+    from ganforge.cli.compare.asked import Machine, choose_scoring
     from ganforge.cli.compare.playing import Comparison
     from ganforge.cli.compare.rows import Common, check_all, gather
     from ganforge.cli.compare.running import check_out, run

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
@@ -18,7 +17,6 @@ from ganforge.core.registry import Registry
 from ganforge.core.scoring import default_extractor, usual_metrics
 from ganforge.core.specs import Metric
 
-SECONDS = {"s": 1, "m": 60, "h": 3600}
 SAMPLES = 2000
 """Judged where nobody says how many, if the training data has as many."""
 
@@ -83,18 +81,6 @@ class Machine:
     def unit(self) -> str:
         """What minutes of a budget are called."""
         return "CPU minutes" if self.device == "cpu" else "minutes"
-
-
-def parse_budget(text: str) -> float:
-    """`90s`, `10m` or `1h` in seconds.
-
-    Raises:
-        GanforgeError: anything else, or nothing.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
-    if not found or float(found[1]) == 0:
-        raise GanforgeError(f"--budget takes a time, as in 90s, 10m or 1h, not '{text}'")
-    return float(found[1]) * SECONDS[found[2]]
 
 
 def choose_scoring(

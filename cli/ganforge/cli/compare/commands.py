@@ -28,6 +28,12 @@ def train(entry: Entry, common: Common, rounds: int, seed: int, out: Path, watch
     return ["train", entry.row.recipe, *_flags(common), *watching, *settings, *length]
 
 
+def measure(entry: Entry, common: Common, budget: float) -> list[str]:
+    """The question how many rounds of a training fit into a budget in seconds."""
+    settings = _set(*common.settings, *entry.row.settings)
+    return ["train", entry.row.recipe, *_flags(common), *settings, "--budget", f"{budget:g}s", "--dry-run", "--json"]
+
+
 def _flags(common: Common) -> list[str]:
     data, machine = common.flags["data"], common.flags["machine"]
     given = {

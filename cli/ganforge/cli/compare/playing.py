@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import shutil
 import statistics
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,15 +22,6 @@ from ganforge.core.card import Score
 from ganforge.core.errors import GanforgeError, TrainingFailed
 from ganforge.core.files import locked, write_text
 from ganforge.plugins.observers.run_files import read_lines
-
-FEW, SPAN = 4, 16
-"""Rounds of the shorter training by which a row is measured, and how many more the longer one has at first."""
-
-FASTER = 32
-"""How many times as many rounds a measurement takes next, at most, when it was too short to say anything."""
-
-SHARE, SHORTEST, LONGEST = 1 / 50, 2.0, 20.0
-"""What a measurement takes: a share of the budget, within seconds that are more than noise and less than patience."""
 
 PATIENCE = 120.0
 """Seconds that starting a training may take on a busy machine, beside twice the budget."""
@@ -98,45 +87,24 @@ def measure(comparison: Comparison, entry: Entry, processes: Processes) -> int:
         kept = json.loads(file.read_text(encoding="utf-8"))
         if kept["digest"] == wanted:
             return int(kept["rounds"])
-    seconds = seconds_per_round(comparison, entry, processes)
-    rounds = max(1, round(comparison.budget / seconds))
+    rounds, seconds = _time_rounds(comparison, entry, processes)
     write_text(file, json.dumps({"digest": wanted, "rounds": rounds, "seconds_per_round": seconds}, indent=1) + "\n")
     return rounds
 
 
-def seconds_per_round(comparison: Comparison, entry: Entry, processes: Processes) -> float:
-    """A longer training less a shorter one, so that starting does not count: of CPU, or of wall time on a GPU.
-
-    The difference is a multiple of the rounds after which lazy penalties come around, and is made long enough to say
-    something.
-    """
-    enough = min(max(SHARE * comparison.budget, SHORTEST), LONGEST)
-    span = _multiple(SPAN, entry.lazy)
-    shorter = _short_training(comparison, entry, FEW, processes)
-    while True:
-        more = _short_training(comparison, entry, FEW + span, processes) - shorter
-        if more >= enough / 2:
-            return more / span
-        wanted = math.ceil(span * enough / more) if more > 0 else FASTER * span
-        span = _multiple(min(wanted, FASTER * span), entry.lazy)
-
-
-def _multiple(rounds: int, of: int) -> int:
-    return of * math.ceil(rounds / of)
-
-
-def _short_training(comparison: Comparison, entry: Entry, rounds: int, processes: Processes) -> float:
-    """Seconds of a whole command that trains some rounds and leaves nothing."""
+def _time_rounds(comparison: Comparison, entry: Entry, processes: Processes) -> tuple[int, float]:
+    """The rounds that fit, and the seconds of each: of CPU, or of wall time on a GPU."""
     log = comparison.out / "runs" / f"{entry.row.slug}-measured.log"
     limit = 2 * comparison.budget + PATIENCE
-    with tempfile.TemporaryDirectory() as folder:
-        command = commands.train(entry, comparison.common, rounds, 0, Path(folder) / "run")
-        ran = processes.run([*command, "--set", "observers=[]"], log, limit)
+    ran = processes.run(commands.measure(entry, comparison.common, comparison.budget), log, limit)
     if ran.wall > limit:
-        raise RowFailed(f"{rounds} rounds do not fit in its budget: set a smaller batch_size, or narrower networks")
+        raise RowFailed(
+            "timing its rounds takes longer than its budget: set a smaller batch_size, or narrower networks"
+        )
     if ran.code:
-        raise RowFailed(f"{_reason(ran, log)} (while its rounds were measured)", lasting=_diverged(ran, log))
-    return ran.cpu if comparison.machine.device == "cpu" else ran.wall
+        raise RowFailed(f"{_reason(ran, log)} (while its rounds were measured)")
+    timed = json.loads(ran.out)
+    return int(timed["rounds"]), float(timed["seconds_per_round"])
 
 
 def play(comparison: Comparison, entry: Entry, seed: int, rounds: int, processes: Processes, tell: Tell) -> Trained:
@@ -255,18 +223,22 @@ def remove_run(run: Path) -> None:
 def _seconds(records: Sequence[dict[str, Any]], ran: Ran, machine: Machine) -> float:
     """What the rounds took: the wall time in the records, which leaves out starting and writing, at the rate at which
     the command used the CPU."""
-    wall = sum(record.get("seconds", 0.0) for record in records)
-    return wall * (ran.cpu / ran.wall if machine.device == "cpu" else 1.0)
+    return _wall(records) * (ran.cpu / ran.wall if machine.device == "cpu" else 1.0)
 
 
 def curve(records: Sequence[dict[str, Any]], minutes: float, scoring: Scoring) -> Iterator[Point]:
     """The leading score in a run's records, over the minutes that the whole run took."""
     figure = scoring.lead.figure
     wanted = re.compile(rf"score/{figure}(_k\d+)?(_{scoring.features})?@")
-    for record in records:
+    for done, record in enumerate(records, start=1):
         for name, value in record.items():
             if wanted.match(name) and value is not None:
-                yield Point(minutes * record["round"] / records[-1]["round"], float(value))
+                yield Point(minutes * _wall(records[:done]) / _wall(records), float(value))
+
+
+def _wall(records: Sequence[dict[str, Any]]) -> float:
+    """Seconds that the rounds of some records took."""
+    return sum(float(record.get("seconds", 0.0)) for record in records)
 
 
 def diagnose(run: Path, processes: Processes, log: Path) -> tuple[Verdict, tuple[dict[str, Any], ...]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ganforge.cli.train import request
+from ganforge.cli.request import request
 from ganforge.core.config import LENGTHS, Config, parse_settings, read_toml, resolve
 from ganforge.core.data import DataSpec
 from ganforge.core.errors import GanforgeError
@@ -22,7 +21,7 @@ from ganforge.core.registry import Registry
 NAME_LENGTH = 80
 """Characters of a row's name that its files are named by; a longer one ends in a hash."""
 
-FIXED = {"steps": "--budget", "seed": "--seeds", **dict.fromkeys(LENGTHS, "--budget")}
+FIXED = {"seed": "--seeds", **dict.fromkeys(("steps", "budget", *LENGTHS), "--budget")}
 """Settings that the comparison itself makes, and the option which they follow."""
 
 CLOSES = {"]": "[", "}": "{"}
@@ -62,8 +61,7 @@ class Common:
 class Entry:
     """A row that was checked: its whole config (of seed 0, without a length), its data, and what its game is like.
 
-    `parameters` counts the weights of each network. `lazy` is the number of rounds after which penalties that are
-    not paid in every step come around again.
+    `parameters` counts the weights of each network.
     """
 
     row: Row
@@ -73,7 +71,6 @@ class Entry:
     data_size: int
     labelled: bool
     parameters: Mapping[str, int]
-    lazy: int
 
 
 def parse_row(text: str) -> Row:
@@ -175,9 +172,8 @@ def _entry(row: Row, common: Common, registry: Registry) -> Entry:
     config, data = resolve(request(None, {"recipe": row.recipe, **common.flags}, settings), registry)
     game = build_game(config, data.spec, registry)
     parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in game.networks.items()}
-    lazy = math.lcm(*(getattr(effect, "every", 1) for effect in game.effects.values()))
     labelled = game.averaged_generator.labelled  # a game that makes nothing of latents says that it cannot be scored
-    return Entry(row, config, data.spec, data.fingerprint, len(data), labelled, parameters, lazy)
+    return Entry(row, config, data.spec, data.fingerprint, len(data), labelled, parameters)
 
 
 def _check_free(settings: Sequence[str]) -> None:

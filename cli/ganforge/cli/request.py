@@ -1,0 +1,33 @@
+"""What `train` is asked for, from a file, flags and `--set`, as core takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ganforge.core.config import LENGTHS, merge, parse_settings, read_toml
+
+
+def request(config: Path | None, flags: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
+    """What is asked for: the file's settings, the flags on them, `--set` on both."""
+    layers = [read_toml(config) if config else {}, _given(flags), parse_settings(settings)]
+    result: dict[str, Any] = {}
+    for layer in layers:
+        result = merge(without_length(result) if lengths(layer) else result, layer)
+    return result
+
+
+def _given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags that were given: None and what is left empty falls away."""
+    nested = {key: _given(value) if isinstance(value, Mapping) else value for key, value in flags.items()}
+    return {key: value for key, value in nested.items() if value is not None and value != {}}
+
+
+def lengths(layer: Mapping[str, Any]) -> set[str]:
+    return {"steps", "budget", *LENGTHS} & layer.keys()
+
+
+def without_length(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """A length replaces one said in another way in a layer below; core refuses two in one layer."""
+    return {key: value for key, value in layer.items() if key not in lengths(layer)}
