@@ -1,6 +1,6 @@
-"""FID, KID, IS and PRDC beside other libraries' on the same features, and the time that a Fréchet distance takes.
+"""FID, KID, IS and PRDC beside other libraries' on the same features, and the time that both distances take.
 
-    python benchmarks/agreement.py [--samples 2000] [--dim 64] [--wide 2048] [--rounds 3] [--threads 1]
+    python benchmarks/agreement.py [--samples 2000] [--dim 64] [--wide 2048] [--many 5000] [--rounds 3] [--threads 1]
 
 All get the same seeded float32 features, as an extractor gives them. The references are written out below in float64
 numpy and scipy. Where subsets or splits are drawn there is one, of all samples, so that what is drawn does not matter.
@@ -34,6 +34,8 @@ from ganforge.core.registry import Registry
 from ganforge.plugins.blocks.torchvision_import import import_with_torchvision
 from ganforge.plugins.builtin import BUILTIN
 from ganforge.plugins.metrics.frechet.distance import Moments, frechet
+from ganforge.plugins.metrics.kernel import KernelOptions
+from ganforge.plugins.metrics.kernel.distance import KernelDistance
 
 K = 5
 Figures = Mapping[str, float]
@@ -166,8 +168,8 @@ def agreement(title: str, sides: Sides, registry: Registry) -> None:
         print(f"| `{figure}` | {known:.10g} | {values[0]:.10g} | {' | '.join(off)} |")
 
 
-def speed(dim: int, rounds: int) -> None:
-    """Processor time, of each way in turn, from moments of 2 × dim samples: only the distance itself is timed."""
+def frechet_speed(dim: int, rounds: int) -> None:
+    """From moments of 2 × dim samples: only the distance itself is timed."""
     moments = [Moments(side.double().mean(0), torch.cov(side.double().T), len(side)) for side in draw(2 * dim, dim)[:2]]
     statistics_ = [{"mu": mean.numpy(), "sigma": covariance.numpy()} for mean, covariance, _ in moments]
     theirs = import_with_torchvision("torchmetrics.image.fid")._compute_fid
@@ -178,6 +180,41 @@ def speed(dim: int, rounds: int) -> None:
         "torch-fidelity: eigenvalues": lambda: fidelity(*statistics_, verbose=False)["frechet_inception_distance"],
         "scipy: square root of the matrix": lambda: by_matrix_root(*moments),
     }
+    race(f"A Fréchet distance of {dim} features", ways, rounds)
+
+
+def kernel_speed(samples: int, rounds: int, dim: int = 1280, subsets: int = 100, size: int = 1000) -> None:
+    """From features of both sides: all subsets of them, drawn by each library's own means."""
+    real, generated, _ = draw(samples, dim)
+    kid = import_with_torchvision("torch_fidelity.metric_kid").kid_features_to_metric
+    network: Any = nn.Identity()
+    network.num_features = dim
+    theirs = import_with_torchvision("torchmetrics.image.kid").KernelInceptionDistance(
+        network, subsets=subsets, subset_size=size
+    )
+    theirs.update(real, real=True)
+    theirs.update(generated, real=False)
+
+    def by_ours() -> float:
+        distance = KernelDistance(KernelOptions(subsets=subsets, subset_size=size), 0)
+        distance.update(Judged(None, features=real), True)
+        distance.update(Judged(None, features=generated), False)
+        return float(distance.compute()["kid"])
+
+    def by_torchmetrics() -> float:
+        theirs._computed = None  # it would give its last answer again
+        return float(theirs.compute()[0])
+
+    def by_fidelity() -> float:
+        found = kid(generated, real, kid_subsets=subsets, kid_subset_size=size, verbose=False)
+        return float(found["kernel_inception_distance_mean"])
+
+    ways = {"ours, float64": by_ours, "torchmetrics, float32": by_torchmetrics, "torch-fidelity, float32": by_fidelity}
+    race(f"KID of {samples:,} samples of {dim} features, {subsets} subsets of {size:,}", ways, rounds)
+
+
+def race(what: str, ways: Mapping[str, Callable[[], float]], rounds: int) -> None:
+    """Processor time, of each way in turn."""
     taken: dict[str, list[float]] = {name: [] for name in ways}
     values = {}
     for _ in range(rounds):
@@ -185,7 +222,7 @@ def speed(dim: int, rounds: int) -> None:
             start = time.process_time()
             values[name] = way()
             taken[name].append(time.process_time() - start)
-    print(f"\nA Fréchet distance of {dim} features, {rounds} of each in turn:\n")
+    print(f"\n{what}, {rounds} of each in turn:\n")
     print("| by | median CPU s | least CPU s | value |\n|---|---|---|---|")
     for name, seconds in taken.items():
         print(f"| {name} | {statistics.median(seconds):.2f} | {min(seconds):.2f} | {values[name]:.12g} |")
@@ -199,7 +236,7 @@ def by_matrix_root(first: Moments, second: Moments) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in {"samples": 2000, "dim": 64, "wide": 2048, "rounds": 3, "threads": 1}.items():
+    for name, default in {"samples": 2000, "dim": 64, "wide": 2048, "many": 5000, "rounds": 3, "threads": 1}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -211,7 +248,8 @@ def main() -> None:
     with threadpool_limits(arguments.threads):
         for samples, dim in ((arguments.samples, arguments.dim), (arguments.dim, 4 * arguments.dim)):
             agreement(f"{samples} samples of {dim} features:", draw(samples, dim), registry)
-        speed(arguments.wide, arguments.rounds)
+        frechet_speed(arguments.wide, arguments.rounds)
+        kernel_speed(arguments.many, arguments.rounds)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 import tomllib
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +42,8 @@ def play(recipe: str, minutes: float) -> dict[str, Any]:
     """Train a recipe for its CPU minutes, draw its grid and score it; what the page tells of it."""
     directory = RUNS / recipe
     shutil.rmtree(directory, ignore_errors=True)
-    steps = round(minutes * 60 / seconds_per_round(partial(train_command, recipe)))
-    command = train_command(recipe, steps, directory)
+    steps = rounds_within(minutes, train_command(recipe))
+    command = [*train_command(recipe), "--steps", str(steps), "--out", str(directory)]
     result: dict[str, Any] = {"settings": CASES[recipe], "steps": steps, "command": command}
     result["minutes"] = run(command)[0] / 60
     labelled = Run.load(directory).labelled
@@ -64,17 +61,15 @@ def kept() -> dict[str, dict[str, Any]]:
     return {recipe: result for recipe, result in found.items() if result["settings"] == CASES[recipe]}
 
 
-def train_command(recipe: str, steps: int, directory: Path) -> list[str]:
+def train_command(recipe: str) -> list[str]:
+    """A training without its length."""
     settings = [word for setting in CASES[recipe] for word in ("--set", setting)]
-    return ["ganforge", "train", recipe, *DATA, *MACHINE, *settings, "--steps", str(steps), "--out", str(directory)]
+    return ["ganforge", "train", recipe, *DATA, *MACHINE, *settings]
 
 
-def seconds_per_round(command: Callable[[int, Path], list[str]], few: int = 20, more: int = 60) -> float:
-    """CPU seconds of a round of `command(steps, directory)`: a short training less a shorter one, so that starting up
-    does not count."""
-    with tempfile.TemporaryDirectory() as folder:
-        short, long = (run(command(n, Path(folder) / str(n)))[0] for n in (few, more))
-    return (long - short) / (more - few)
+def rounds_within(minutes: float, command: list[str]) -> int:
+    """The rounds of a training that fit into so many CPU minutes; its command has no length."""
+    return int(json.loads(run([*command, "--budget", f"{60 * minutes}s", "--dry-run", "--json"])[1])["rounds"])
 
 
 def run(command: list[str]) -> tuple[float, str]:

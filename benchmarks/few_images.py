@@ -16,11 +16,10 @@ import argparse
 import json
 import shlex
 import shutil
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fashion import DATA, MACHINE, run, seconds_per_round
+from fashion import DATA, MACHINE, rounds_within, run
 
 from ganforge.core.files import write_text
 
@@ -67,10 +66,10 @@ def settings_of(row: str, images: int) -> tuple[str, list[str]]:
     return recipe, [f"data.only={json.dumps(TARGET)}", f"data.limit={images}", *settings]
 
 
-def train_command(row: str, images: int, steps: int, directory: Path) -> list[str]:
+def train_command(row: str, images: int) -> list[str]:
+    """A training without its length."""
     recipe, settings = settings_of(row, images)
-    sets = [word for setting in settings for word in ("--set", setting)]
-    return ["ganforge", "train", recipe, *DATA, *MACHINE, *sets, "--steps", str(steps), "--out", str(directory)]
+    return ["ganforge", "train", recipe, *DATA, *MACHINE, *(word for one in settings for word in ("--set", one))]
 
 
 def asked(row: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -92,9 +91,9 @@ def play(row: str, options: argparse.Namespace) -> dict[str, Any]:
     known = json.loads(begun.read_text()) if begun.exists() else {}
     if known.get("asked") != wanted:
         shutil.rmtree(directory, ignore_errors=True)
-        rounds_of = partial(train_command, row, options.images)
-        steps = round(wanted["minutes"][0] * 60 / seconds_per_round(rounds_of, more=140))
-        known = {"asked": wanted, "steps": steps, "command": rounds_of(steps, directory)}
+        command = train_command(row, options.images)
+        steps = rounds_within(wanted["minutes"][0], command)
+        known = {"asked": wanted, "steps": steps, "command": [*command, "--steps", str(steps), "--out", str(directory)]}
         RUNS.mkdir(parents=True, exist_ok=True)
         write_text(begun, json.dumps(known, indent=1) + "\n")
     if (directory / "config.toml").exists():
@@ -149,6 +148,9 @@ def page(results: dict[str, dict[str, Any]], options: argparse.Namespace) -> str
     for row, one in results.items():
         spent = f"{one['spent']:.1f}" if "spent" in one else "interrupted"
         lines.append(f"| {TOLD[row]} | {one['steps']:,} | {spent} | {1000 * one['kid']:.0f} |")
+    if (source := KEPT / f"{SOURCE}.json").exists():
+        command = shlex.join(json.loads(source.read_text())["command"])
+        lines += ["", "## The run of the other classes", "", f"    {command}"]
     for row, result in results.items():
         command = shlex.join(result["command"])
         lines += ["", f"## {TOLD[row]}", "", f"    {command}", "", f"![Garments by {row}]({KEPT.name}/{row}.png)"]
@@ -167,7 +169,9 @@ def main() -> None:
     KEPT.mkdir(parents=True, exist_ok=True)
     due = [row for row in options.rows if row not in kept(options)]
     if any(map(starts, due)):
-        print(f"{SOURCE}: {play(SOURCE, options)['steps']} rounds", flush=True)
+        source = play(SOURCE, options)
+        write_text(KEPT / f"{SOURCE}.json", json.dumps(source, indent=1) + "\n")
+        print(f"{SOURCE}: {source['steps']} rounds", flush=True)
     for row in due:
         result = score(row, play(row, options))
         print(f"{row}: {result['steps']} rounds, KID {result['kid']:.3f}", flush=True)

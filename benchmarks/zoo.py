@@ -29,6 +29,9 @@ Everything that is built in, from `python benchmarks/zoo.py`. Each line is a plu
 prints every number of a recipe. [What each recipe holds](contract.md), [pictures](fashion.md),
 [mode coverage](modes.md), [translations](translate.md), [growing and styles](growing.md),
 [what is made of a hundred pictures](few.md).
+
+What is sampled, scored and exported is a running average of the generator (EMA) unless a recipe says otherwise, also
+where its paper has none: `--set ema.decay=0` takes the generator itself.
 """
 
 

@@ -54,7 +54,7 @@ class Here:
         self.commands.append(list(arguments))
         if "--dry-run" in arguments:
             budget = float(arguments[arguments.index("--budget") + 1].removesuffix("s"))
-            return Ran(0, 1, 1, json.dumps({"rounds": round(budget / PER_ROUND), "seconds_per_round": PER_ROUND}))
+            return Ran(0, 1, 1, json.dumps({"rounds": round(budget / PER_ROUND), "budget_seconds": budget}))
         if arguments[0] == self.interrupts:
             os.kill(os.getpid(), signal.SIGINT)
             assert processes.stopped.wait(60)

@@ -437,6 +437,8 @@ def test_the_usual_metrics_need_no_more_samples_than_there_are(tmp_path: Path, m
     common = (tmp_path / "run", "--features", "random-smoke-test", "--samples", 24, "--json", *TINY)
     names = {score["provenance"]["metric"] for score in json.loads(done("evaluate", *common).out)}
     assert names == {"fid", "prdc"}
+    few = refused("evaluate", *common, "--samples", 5)
+    assert few == "no metric is usual for 5 samples: judge more of them, or say which metrics"
     sentence = refused("evaluate", *common, "--metrics", "kid")
     assert sentence.startswith("option 'kid.subset_size' of 1000 needs at least 1000 generated samples, not 24")
 

@@ -57,10 +57,15 @@ def similarity(
 
 
 @pytest.mark.parametrize(
-    ("side", "number"), [(11, 1), (21, 1), (22, 2), (32, 2), (64, 3), (128, 4), (175, 4), (256, 5)]
+    ("side", "number"), [(11, 1), (21, 1), (22, 2), (32, 2), (64, 3), (96, 3), (98, 3), (99, 4), (128, 4), (256, 5)]
 )
 def test_as_many_scales_as_the_window_leaves(side: int, number: int) -> None:
     assert scales(side) == number
+
+
+@pytest.mark.parametrize("side", [11, 22, 44, 88, 98, 99, 176])
+def test_torchmetrics_takes_as_many_scales(registry: Registry, side: int) -> None:
+    assert len(similarity(registry, pictures(2, side))) == 1
 
 
 def test_images_smaller_than_the_window_are_refused() -> None:

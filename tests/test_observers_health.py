@@ -15,9 +15,13 @@ import torch
 from ganforge.core import Run, train
 from ganforge.core.config import merge
 from ganforge.core.draw import Batch
+from ganforge.core.game import Critique
 from ganforge.core.registry import Registry
+from ganforge.core.run import begin, watched
+from ganforge.plugins.blocks.equalised import EqualConv2d, EqualLinear
 from ganforge.plugins.builtin import BUILTIN
-from ganforge.plugins.observers.health import figures
+from ganforge.plugins.observers.health import HealthOptions, figures
+from ganforge.plugins.observers.health.observer import Health
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +103,35 @@ def test_the_largest_singular_value_is_that_of_all_layers() -> None:
     network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Conv2d(2, 3, 2))
     expected = max(float(torch.linalg.svdvals(w.detach().flatten(1))[0]) for w in network.parameters() if w.ndim > 1)
     assert float(figures.of_weights(network)["singular"]) == pytest.approx(expected, rel=1e-2)
+
+
+@pytest.mark.parametrize("layer", [EqualLinear(3, 4, rate=0.01), EqualConv2d(2, 3)])
+def test_of_equalised_layers_it_is_that_of_the_weights_in_use(layer: EqualLinear | EqualConv2d) -> None:
+    in_use = (layer.weight * layer.scale).detach().flatten(1)
+    assert float(figures.of_weights(layer)["singular"]) == pytest.approx(
+        float(torch.linalg.svdvals(in_use)[0]), rel=0.01
+    )
+
+
+def test_a_critic_of_pairs_judges_what_was_made_beside_what_it_was_made_of(tmp_path: Path) -> None:
+    registry = Registry(fallback=BUILTIN)
+    asked = {"recipe": "bigan", "data": {"name": "digits", "resolution": 16}, "steps": 1, "batch_size": 8}
+    wanted = merge(registry.find("recipe", "bigan").small, {**asked, "observers": []})
+    _, data, game = begin(wanted, registry)
+    health = Health(HealthOptions(images=16))
+    info, _ = watched(game, data, tmp_path, 0, registry)
+    health.run_started(info)
+    game.networks["discriminator"] = Sum()
+    step = health._step(game, 1)
+    said = health._opinion(step, Batch(step.fake, step.labels), name="fake")
+    assert torch.allclose(said, step.latent.sum(dim=1).sigmoid())
+
+
+class Sum(torch.nn.Module):
+    """A critic of pairs that looks at the latent alone."""
+
+    def forward(self, x: torch.Tensor, labels: torch.Tensor | None, z: torch.Tensor) -> Critique:
+        return Critique(z.sum(dim=1))
 
 
 @pytest.mark.parametrize("norm", [False, True])

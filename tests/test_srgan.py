@@ -24,11 +24,13 @@ from ganforge.core.config import load_data, parse_settings
 from ganforge.core.draw import Draw, Stream
 from ganforge.core.game import Clock, Export
 from ganforge.core.loop import play_round
+from ganforge.core.options import parse
 from ganforge.core.pictures import from_pixels, to_pixels
 from ganforge.core.registry import Registry
 from ganforge.core.run import build_game
 from ganforge.export import export
 from ganforge.plugins.blocks.torchvision_import import import_with_torchvision
+from ganforge.plugins.papers.srgan import SrganOptions
 from ganforge.plugins.papers.srgan.features import VGG54, vgg19
 from ganforge.plugins.papers.srgan.game import bicubic, shrunk
 from ganforge.serve import load
@@ -62,6 +64,11 @@ def test_the_generators_loss_is_equation_3(registry: Registry) -> None:
     adversarial = softplus(-game.networks["discriminator"](made).logits).mean()
     expected = 0.7 * mse_loss(made, real) + 0.3 * content + 0.01 * adversarial
     assert found.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_vggs_features_stand_alone_as_in_the_paper() -> None:
+    weights = {"vgg": "vgg19.pth", "vgg_sha256": "0" * 64}
+    assert [parse(SrganOptions, chosen).pixels for chosen in ({}, weights, {**weights, "pixels": 0.5})] == [1, 0, 0.5]
 
 
 def test_without_features_none_are_made(registry: Registry) -> None:

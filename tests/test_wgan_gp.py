@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,12 +15,18 @@ from small_games import (
     make_game,
     make_step,
     mlp_critic,
+    player,
     resolved,
 )
 from torch import Tensor, nn
 
+from ganforge.core import GanforgeError
+from ganforge.core.config import parse_settings, resolve
+from ganforge.core.draw import Draw, Stream
+from ganforge.core.game import AdversarialGame, Clock
 from ganforge.core.options import parse
 from ganforge.core.registry import Registry
+from ganforge.core.run import build_game
 from ganforge.plugins.papers.wgan_gp import PenaltyOptions
 from ganforge.plugins.papers.wgan_gp.penalty import GradientPenalty
 
@@ -70,6 +77,32 @@ def test_the_points_lie_on_straight_lines_each_at_its_own_share() -> None:
     assert len({round(share, 3) for share in shares[:, 0].tolist()}) == len(shares)
 
 
+def test_pairs_are_of_one_class(registry: Registry) -> None:
+    narrow = ("architecture.width=4", "batch_size=16", "conditioning=projection")
+    steps = {recipe: first_step(registry, recipe, *narrow) for recipe in ("wgan-gp", "dcgan")}
+    paired, drawn = (steps[recipe] for recipe in ("wgan-gp", "dcgan"))
+    assert paired.fake_labels.tolist() == paired.real_labels.tolist()
+    assert len(set(paired.real_labels.tolist())) > 2
+    assert drawn.fake_labels.tolist() != drawn.real_labels.tolist()
+
+
+def test_shared_fakes_of_other_classes_are_refused(registry: Registry) -> None:
+    settings = ("architecture.width=4", "conditioning=projection", "fakes=shared", "order=generator-first")
+    with pytest.raises(GanforgeError, match="only with order=discriminator-first"):
+        first_step(registry, "wgan-gp", *settings)
+
+
+def first_step(registry: Registry, recipe: str, *settings: str) -> Any:
+    """The discriminator's first move on digits."""
+    request = {"recipe": recipe, "data": "digits", **parse_settings(settings)}
+    config, data = resolve(request, registry)
+    game = build_game(config, data.spec, registry)
+    assert isinstance(game, AdversarialGame)
+    mover = player(game, "discriminator")
+    draw = Draw(0, 0, mover.name, 0, config.batch_size, game.device, Stream(data, 0), 0)
+    return game.make_step(mover, draw, Clock(0, 1, 0))
+
+
 def test_double_backward_is_the_finite_difference() -> None:
     """d penalty / d weights, against central differences of the same penalty in float64."""
     points: list[Tensor] = []
@@ -97,9 +130,9 @@ def test_double_backward_is_the_finite_difference() -> None:
 
 def test_the_recipe_is_algorithm_1(registry: Registry) -> None:
     config = resolved(registry, "wgan-gp", "digits")
-    for player in (config.generator, config.discriminator):
-        assert (player.optimizer, player.lr, player.betas) == ("adam", 1e-4, (0.0, 0.9))
-        assert player.lr_decay == "none"
+    for mover in (config.generator, config.discriminator):
+        assert (mover.optimizer, mover.lr, mover.betas) == ("adam", 1e-4, (0.0, 0.9))
+        assert mover.lr_decay == "none"
     assert (config.discriminator.moves, config.generator.moves, config.batch_size) == (5, 1, 64)
     assert config.regularizers == {"gradient-penalty": {"weight": 10.0, "target": 1.0, "one_sided": False}}
     assert (config.loss.name, config.architecture.name) == ("wasserstein", "dcgan")

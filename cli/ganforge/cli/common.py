@@ -1,4 +1,4 @@
-"""What several commands share: printing, JSON, opening a run, and the options they have in common."""
+"""What several commands share: printing, JSON, times, opening a run."""
 
 from __future__ import annotations
 

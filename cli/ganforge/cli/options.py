@@ -1,4 +1,4 @@
-"""Options that several commands have, each declared once."""
+"""Options that several commands have in the same form."""
 
 from __future__ import annotations
 

@@ -24,10 +24,14 @@ def _given(flags: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in nested.items() if value is not None and value != {}}
 
 
+ALL_LENGTHS = ("steps", "budget", *LENGTHS)
+"""The ways to say how long a training is."""
+
+
 def lengths(layer: Mapping[str, Any]) -> set[str]:
-    return {"steps", "budget", *LENGTHS} & layer.keys()
+    return set(ALL_LENGTHS) & layer.keys()
 
 
 def without_length(layer: Mapping[str, Any]) -> dict[str, Any]:
-    """A length replaces one said in another way in a layer below; core refuses two in one layer."""
+    """What is left for a length said in another way to replace."""
     return {key: value for key, value in layer.items() if key not in lengths(layer)}

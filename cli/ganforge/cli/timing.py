@@ -51,7 +51,7 @@ def told(timed: Pace) -> dict[str, Any]:
         "rounds": timed.rounds,
         "seconds": timed.time.clock,
         "cpu_seconds": timed.time.cpu,
-        "seconds_per_round": timed.seconds / timed.rounds,
+        "budget_seconds": timed.seconds,
         "device": timed.device,
     }
 
@@ -61,5 +61,9 @@ def sentence(timed: Pace) -> str:
     from ganforge.cli.progress import duration
 
     cpu = f", {duration(timed.time.cpu)} of CPU" if timed.device == "cpu" else ""
-    each = 1000 * timed.time.clock / timed.rounds
-    return f"{timed.rounds:,} rounds take about {duration(timed.time.clock)} here{cpu}: {each:,.3g} ms each on average"
+    each = timed.time.clock / timed.rounds
+    average = f"{1000 * each:.3g} ms" if each < 1 else f"{each:.3g} s"
+    return (
+        f"{timed.rounds:,} rounds take about {duration(timed.time.clock)} here{cpu}, {average} each on average; "
+        "scores, pictures and checkpoints come on top"
+    )

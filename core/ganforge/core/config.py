@@ -92,7 +92,11 @@ class PlayerConfig(Options):
 
 
 class EmaConfig(Options):
-    """The running average of the generator that is sampled and exported."""
+    """The running average of the generator that is sampled and exported.
+
+    Recipes have one unless they say otherwise, though most papers before 2018 tell of none: it costs little and
+    steadies what is seen. With `decay` 0 it is the generator itself that is sampled and exported.
+    """
 
     decay: float = Field(0.999, ge=0, lt=1, description="0 keeps the last weights")
     warmup: bool = Field(True, description="start with a smaller decay: min(decay, (1 + round) / (10 + round))")

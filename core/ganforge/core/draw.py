@@ -116,6 +116,10 @@ class Draw:
         return drawn[start : start + self.n]
 
 
+AHEAD = 8
+"""Batches that are held before anybody asks for them: one for each order that is followed, of which there are few."""
+
+
 class Stream:
     """Real batches in an order that is a pure function of (seed, player, position): shuffled anew each epoch."""
 
@@ -162,6 +166,8 @@ class Stream:
         after = place + 1 if draw.piece + 1 < draw.pieces else place + 1 + draw.shares - draw.pieces
         wanted = self._ahead.pop((draw.player, place), None)
         self._ahead[draw.player, after] = self._pool.submit(self.data.fetch, self.indices(draw.player, after, draw.n))
+        while len(self._ahead) > AHEAD:  # the order was taken up elsewhere: the oldest will not be asked for
+            del self._ahead[next(iter(self._ahead))]
         return wanted.result() if wanted else self.data.fetch(self.indices(draw.player, place, draw.n))
 
     def _order(self, player: str, size: int, epoch: int) -> np.ndarray:

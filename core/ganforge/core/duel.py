@@ -148,8 +148,10 @@ class Step(Duel):
 
     @cached_property
     def labels(self) -> Tensor | None:
-        classes = len(self.game.data.classes)
-        return self.draw.integers("labels", classes) if classes else None
+        """Of the fakes, int64 [N]: at random, or those of the reals beside them where an effect wants it."""
+        if not (classes := len(self.game.data.classes)):
+            return None
+        return self.real_labels if self.game.pairs_labels(self.player) else self.draw.integers("labels", classes)
 
     @cached_property
     def latent(self) -> Tensor:

@@ -82,6 +82,9 @@ class Judge:
     ) -> None:
         self.reference, self.asked, self.registry, self.watch = reference, asked, registry, watch
         self.generator = generator
+        if not asked.metrics:
+            n = min(asked.samples, len(reference.data))
+            raise GanforgeError(f"no metric is usual for {n} samples: judge more of them, or say which metrics")
         self.specs: dict[str, Metric[Any]] = {name: registry.find("metric", name) for name in asked.metrics}
         self.options = {name: parse(spec.options, asked.metrics[name], name) for name, spec in self.specs.items()}
         self.real = self.real_side("real", reference.data)

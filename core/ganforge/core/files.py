@@ -41,8 +41,8 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """The same for a directory: yield an empty one, rename it to `path` (replacing an old one) on success."""
-    temporary = path.parent / f".tmp-{path.name}"
+    """The same for a directory: yield an empty one, which takes the place of `path` on success."""
+    temporary, old = (path.parent / f".{kind}-{path.name}" for kind in ("tmp", "old"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
@@ -50,9 +50,12 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         yield temporary
         for file in temporary.iterdir():
             sync(file)
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            path.rename(old)
         temporary.rename(path)
         sync(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise GanforgeError(f"could not write {path}: {error.strerror or error}") from error
     finally:
@@ -70,12 +73,17 @@ def sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold a directory for one process; the system lets go when the process dies, however it dies.
+    """Hold a directory, made where it is missing, for one process; the system lets go when the process dies, however.
 
     Raises:
-        GanforgeError: another process holds it.
+        GanforgeError: another process holds it, or the file system refused.
     """
-    with (directory / ".lock").open("w") as file:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / ".lock").open("w")
+    except OSError as error:
+        raise GanforgeError(f"could not write {directory}: {error.strerror or error}") from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -76,7 +76,8 @@ class Effect(nn.Module):
     `roles` are the players its penalty belongs to (none: it has no penalty). `every` makes the penalty lazy:
     only each `every`-th move of the player pays it, multiplied by `every` when `rescale` is true.
     `replaces` puts the penalty in the place of the player's loss instead of adding it. `differentiates_twice` says
-    that it uses `duel.gradient`, which compiled networks cannot serve. Effects attach from the lowest `attach_order`
+    that it uses `duel.gradient`, which compiled networks cannot serve. `pairs_labels` gives the fakes of those players
+    the labels of the reals beside them. Effects attach from the lowest `attach_order`
     to the highest, and in the recipe's order where it is the same.
     """
 
@@ -85,6 +86,7 @@ class Effect(nn.Module):
     rescale: bool = True
     replaces: bool = False
     differentiates_twice: bool = False
+    pairs_labels: bool = False
     attach_order: int = 0
 
     def attach(self, game: Game) -> None:
@@ -254,6 +256,10 @@ class Game(nn.Module):
     def reset_optimizer(self, player: str) -> None:
         """Forget a player's moments, where a paper does."""
         next(p for p in self.players if p.name == player).optimizer.state.clear()
+
+    def pairs_labels(self, player: Player) -> bool:
+        """Whether a player's fakes have the labels of the reals beside them."""
+        return any(effect.pairs_labels and player.role in effect.roles for effect in self.each_effect())
 
     # What the loop asks of a game.
 

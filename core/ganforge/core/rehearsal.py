@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from ganforge.core.errors import GanforgeError
 from ganforge.core.game import Clock, Game
 from ganforge.core.loop import play_round
 from ganforge.core.registry import Registry, default_registry
-from ganforge.core.run import begin
+from ganforge.core.run import begin, watched
 
 FEWEST, MOST = 4, 16
 """Moments of a training at which rounds are timed, fewer where they are slow; what passes between two may be missed."""
@@ -37,6 +38,13 @@ class Time(NamedTuple):
 
     clock: float
     cpu: float
+
+
+class Played(NamedTuple):
+    """What each of `rounds` that were played took."""
+
+    each: Time
+    rounds: int
 
 
 class Pace(NamedTuple):
@@ -61,9 +69,11 @@ def rehearse(request: Mapping[str, Any], *, registry: Registry | None = None) ->
     Raises:
         GanforgeError: bad input, or several processes.
     """
-    config, data, game = begin(request, registry or default_registry())
+    registry = registry or default_registry()
+    config, data, game = begin(request, registry)
     if distributed.world() > 1:
         raise GanforgeError("rounds are timed in one process: leave torchrun out, or say the length in --steps")
+    watched(game, data, Path(), 0, registry)
     return Rehearsal(game, Stream(data, config.seed, flip=config.data.flip, channels_last=config.machine.channels_last))
 
 
@@ -72,14 +82,14 @@ class Rehearsal:
 
     def __init__(self, game: Game, stream: Stream) -> None:
         self.game, self.stream = game, stream
-        # Penalties that are not paid in every step: rounds are timed until all have come around.
+        # After so many rounds all penalties that are not paid in every step have come around.
         self.cycle = math.lcm(*(getattr(effect, "every", 1) for effect in game.effects.values()))
 
     def whole(self) -> Pace:
         """The time of the training that was asked for."""
         rounds = self.game.config.steps
-        first = self._seconds(self._round(0, rounds, 0.0))
-        return self._timed(rounds, _patience(rounds * first), first)
+        each = self._seconds(self._play(1, rounds, 0.0).each)
+        return self._timed(rounds, each, rounds * each)
 
     def within(self, budget: float) -> Pace:
         """The training that takes the budget, in seconds; what was asked for as its length gives way.
@@ -87,51 +97,57 @@ class Rehearsal:
         Raises:
             GanforgeError: no round fits into it.
         """
-        first = self._seconds(self._round(0, self.game.config.steps, 0.0))
-        if first > budget:
+        each = self._seconds(self._play(1, self.game.config.steps, 0.0).each)
+        if each > budget:
             raise GanforgeError(
-                f"a round takes {first:.3g} s, and none fits into {budget:g} s: set a smaller batch_size, or narrower "
+                f"a round takes {each:.3g} s, and none fits into {budget:g} s: set a smaller batch_size, or narrower "
                 "networks"
             )
-        rounds, each = round(budget / first), first
+        rounds = round(budget / each)
         for _ in range(TRIES):
-            found = self._timed(rounds, _patience(budget), each)
+            found = self._timed(rounds, each, budget)
             each = found.seconds / rounds
-            rounds = max(1, round(rounds * budget / found.seconds))
+            rounds = max(1, round(budget / each))
             if abs(found.seconds / budget - 1) < CLOSE:
                 break
         return Pace(rounds, Time(*(one * rounds / found.rounds for one in found.time)), found.device)
 
-    def _timed(self, rounds: int, patience: float, each: float) -> Pace:
+    def _timed(self, rounds: int, each: float, seconds: float) -> Pace:
         """The time of so many rounds: the mean round of moments spread evenly over them, times their number.
 
-        `each` is what a round takes, as far as that is known, and says how many moments there is patience for.
+        A round takes about `each` and they all about `seconds`, as far as that is known.
         """
-        parts = round(min(max(patience / (self.cycle * each), FEWEST), MOST))
-        moments = sorted({(2 * i + 1) * rounds // (2 * parts) for i in range(parts)})
-        times = [self._round(moment, rounds, patience / len(moments)) for moment in moments]
+        patience = min(max(SHARE * seconds, SHORTEST), LONGEST)
+        moments = min(max(int(patience / each), FEWEST), MOST, rounds)
+        times, played = [], 0
+        for moment in range(moments):
+            place = (2 * moment + 1) * rounds // (2 * moments)
+            # The cycle is taken up where the moment before left it, so that together they go through whole ones.
+            found = self._play(place - (place - played) % self.cycle, rounds, patience / moments)
+            times.append(found.each)
+            played += found.rounds
         clock, cpu = (rounds * fmean(column) for column in zip(*times, strict=True))
         return Pace(rounds, Time(clock, cpu), self.game.device.type)
 
-    def _round(self, at: int, rounds: int, patience: float) -> Time:
-        """The mean time of a round at a moment of a training, played again and again until `patience` is over.
-
-        A first one is not counted: networks change there, and memory is fetched.
-        """
+    def _play(self, start: int, rounds: int, patience: float) -> Played:
+        """Play from a round on for about `patience`, whole cycles if they fit, after one round that is not counted:
+        networks change there, and memory is taken."""
+        start = max(start, 1)  # in round 0 effects may say how the training will go, which is not this one
         with torch.random.fork_rng():
-            self._play(at, rounds)
-            then, played, spent = self._now(), 0, Time(0.0, 0.0)
-            while played == 0 or self._seconds(spent) < patience:
-                for i in range(self.cycle):
-                    self._play(at + i, rounds)
-                played, now = played + self.cycle, self._now()
-                spent = Time(now.clock - then.clock, now.cpu - then.cpu)
-        return Time(spent.clock / played, spent.cpu / played)
+            before = self._now()
+            self._round(start, rounds)
+            then = self._now()
+            n = max(1, int(patience / max(self._seconds(_between(before, then)), 1e-6)))
+            n -= n % self.cycle if n > self.cycle else 0
+            for i in range(1, n + 1):
+                self._round(start + i, rounds)
+            spent = _between(then, self._now())
+        return Played(Time(spent.clock / n, spent.cpu / n), n)
 
     def _seconds(self, time: Time) -> float:
         return Pace(1, time, self.game.device.type).seconds
 
-    def _play(self, round_: int, rounds: int) -> None:
+    def _round(self, round_: int, rounds: int) -> None:
         play_round(self.game, self.stream, Clock(round_, rounds, round_ * images_per_round(self.game.config)))
 
     def _now(self) -> Time:
@@ -140,5 +156,5 @@ class Rehearsal:
         return Time(time.monotonic(), time.process_time())
 
 
-def _patience(seconds: float) -> float:
-    return min(max(SHARE * seconds, SHORTEST), LONGEST)
+def _between(one: Time, other: Time) -> Time:
+    return Time(other.clock - one.clock, other.cpu - one.cpu)

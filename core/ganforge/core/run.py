@@ -169,7 +169,7 @@ def train(
     config, data, game = begin(request, registry)
     directory = Path(distributed.same_text(str(out or _new_name(config))))
     run = Run(directory, config, data.spec, data.fingerprint, registry)
-    return _play(run, game, data, 0, observers)
+    return _play(run, game, data, 0, observers, save=True)
 
 
 def resume(
@@ -204,11 +204,9 @@ def resume(
         log.warning(
             "the data of %s has changed since it was trained: it will not go on as if it had never stopped", directory
         )
-    if steps is not None and distributed.rank() == 0:
-        if any(player.config.lr_decay != "none" for player in game.players):
-            log.warning("the learning rate's decay now ends at round %d: it is higher again than it was", steps)
-        run.save_config()
-    return _play(run, game, data, start, observers)
+    if steps is not None and distributed.rank() == 0 and any(p.config.lr_decay != "none" for p in game.players):
+        log.warning("the learning rate's decay now ends at round %d: it is higher again than it was", steps)
+    return _play(run, game, data, start, observers, save=start == 0 or steps is not None)
 
 
 def begin(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Data, Game]:
@@ -322,26 +320,39 @@ def _build(registry: Registry, kind: str, name: str, values: Mapping[str, Any], 
         return spec.build(options, *context)  # type: ignore[attr-defined]
 
 
-def _play(run: Run, game: Game, data: Data, start: int, observers: Sequence[RunObserver]) -> Run:
-    config, registry = run.config, run.registry
-    reading = registry.find("loss", config.loss.name).reading
+def _play(run: Run, game: Game, data: Data, start: int, observers: Sequence[RunObserver], *, save: bool) -> Run:
+    config = run.config
+    info, watching = watched(game, data, run.directory, start, run.registry, observers)
+    stream = Stream(data, config.seed, flip=config.data.flip, channels_last=config.machine.channels_last)
+    first_process = distributed.rank() == 0
+    with locked(run.directory) if first_process else contextlib.nullcontext():
+        if first_process and save:
+            run.save_config()
+        play(game, stream, info, watching)
+    run.game, run.round = game, config.steps
+    return run
+
+
+def watched(
+    game: Game, data: Data, directory: Path, start: int, registry: Registry, more: Sequence[RunObserver] = ()
+) -> tuple[RunInfo, list[RunObserver]]:
+    """What observers are told of a training, and those of its config and `more`, all of which can watch it.
+
+    Raises:
+        GanforgeError: one of them cannot.
+    """
+    config = game.config
 
     def load(split: Split) -> Data:
         return data if split == "train" else load_data(config.data, registry, split)
 
-    info = RunInfo(run.directory, config, data.spec, len(data), reading, start, load, registry)
+    reading = registry.find("loss", config.loss.name).reading
+    info = RunInfo(directory, config, data.spec, len(data), reading, start, load, registry)
     chosen = [_build(registry, "observer", name, values) for name, values in config.observers.items()]
-    watching = [*chosen, *observers]
-    stream = Stream(data, config.seed, flip=config.data.flip, channels_last=config.machine.channels_last)
     if distributed.rank() == 0:
-        for observer in watching:
+        for observer in (*chosen, *more):
             observer.check(info, game)
-        if start == 0:
-            run.save_config()
-    with locked(run.directory) if distributed.rank() == 0 else contextlib.nullcontext():
-        play(game, stream, info, watching)
-    run.game, run.round = game, config.steps
-    return run
+    return info, [*chosen, *more]
 
 
 def _with_machine(config: Config) -> Config:

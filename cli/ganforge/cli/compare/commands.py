@@ -31,7 +31,7 @@ def train(entry: Entry, common: Common, rounds: int, seed: int, out: Path, watch
 def measure(entry: Entry, common: Common, budget: float) -> list[str]:
     """The question how many rounds of a training fit into a budget in seconds."""
     settings = _set(*common.settings, *entry.row.settings)
-    return ["train", entry.row.recipe, *_flags(common), *settings, "--budget", f"{budget:g}s", "--dry-run", "--json"]
+    return ["train", entry.row.recipe, *_flags(common), *settings, "--budget", f"{budget}s", "--dry-run", "--json"]
 
 
 def _flags(common: Common) -> list[str]:

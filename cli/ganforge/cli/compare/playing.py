@@ -34,11 +34,7 @@ VERDICTS: dict[int, Verdict] = {0: "healthy", 3: "suspicious", 4: "failed"}
 
 
 class RowFailed(Exception):
-    """A training or what follows it failed. `lasting`: it would do so again, so it is not tried again."""
-
-    def __init__(self, reason: str, *, lasting: bool = False) -> None:
-        super().__init__(reason)
-        self.lasting = lasting
+    """A training or what follows it failed, in a way in which another try may not."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ def measure(comparison: Comparison, entry: Entry, processes: Processes) -> int:
     """The rounds that a row's budget allows; they are measured once and kept.
 
     Raises:
-        RowFailed: it cannot be trained, or its budget is over in a few rounds.
+        RowFailed: it cannot be trained, or no round fits.
     """
     file, wanted = comparison.row(entry) / "rounds.json", comparison.digest(entry, None)
     with suppress(OSError, ValueError, KeyError):
@@ -104,7 +100,7 @@ def _time_rounds(comparison: Comparison, entry: Entry, processes: Processes) -> 
     if ran.code:
         raise RowFailed(f"{_reason(ran, log)} (while its rounds were measured)")
     timed = json.loads(ran.out)
-    return int(timed["rounds"]), float(timed["seconds_per_round"])
+    return int(timed["rounds"]), timed["budget_seconds"] / timed["rounds"]
 
 
 def play(comparison: Comparison, entry: Entry, seed: int, rounds: int, processes: Processes, tell: Tell) -> Trained:
@@ -120,11 +116,8 @@ def play(comparison: Comparison, entry: Entry, seed: int, rounds: int, processes
 
 
 def failed(comparison: Comparison, entry: Entry, seed: int, failure: RowFailed) -> Trained:
-    """The result of what failed, kept if it would fail again."""
-    trained = Trained(digest=comparison.digest(entry, seed), seed=seed, verdict="failed", reason=str(failure))
-    if failure.lasting:
-        write_trained(comparison.result(entry, seed), trained)
-    return trained
+    """The result of what failed and is to be tried again."""
+    return Trained(digest=comparison.digest(entry, seed), seed=seed, verdict="failed", reason=str(failure))
 
 
 def _play(comparison: Comparison, entry: Entry, seed: int, rounds: int, processes: Processes, tell: Tell) -> Trained:

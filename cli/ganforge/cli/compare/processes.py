@@ -69,6 +69,8 @@ class Processes:
         # In a session of its own: Ctrl-C reaches us alone, and we pass it on once. Twice would cut a training short.
         process = subprocess.Popen(command, stdout=out, stderr=errors, env=self.environment, start_new_session=True)
         self._living.add(process.pid)
+        if self.stopped.is_set():  # since it was looked at: nobody else will tell this one
+            os.kill(process.pid, signal.SIGTERM)
         process.returncode = 0  # we wait for it ourselves: only so are its seconds known, and not those of others
         return process.pid
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import Field
 
-from ganforge.cli.request import request
-from ganforge.core.config import LENGTHS, Config, parse_settings, read_toml, resolve
+from ganforge.cli.request import ALL_LENGTHS, request
+from ganforge.core.config import Config, parse_settings, read_toml, resolve
 from ganforge.core.data import DataSpec
 from ganforge.core.errors import GanforgeError
 from ganforge.core.options import Options, parse
@@ -21,7 +21,7 @@ from ganforge.core.registry import Registry
 NAME_LENGTH = 80
 """Characters of a row's name that its files are named by; a longer one ends in a hash."""
 
-FIXED = {"seed": "--seeds", **dict.fromkeys(("steps", "budget", *LENGTHS), "--budget")}
+FIXED = {"seed": "--seeds", **dict.fromkeys(ALL_LENGTHS, "--budget")}
 """Settings that the comparison itself makes, and the option which they follow."""
 
 CLOSES = {"]": "[", "}": "{"}

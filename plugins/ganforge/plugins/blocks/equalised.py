@@ -24,7 +24,13 @@ def equalise(layer: nn.Linear | nn.Conv2d, gain: float, rate: float) -> float:
     return gain * rate / math.sqrt(layer.weight[0].numel())
 
 
-class EqualLinear(nn.Linear):
+class Equalised:
+    """A layer whose weights in use are those learned times its `scale`."""
+
+    scale: float
+
+
+class EqualLinear(Equalised, nn.Linear):
     """[N, inputs] → [N, outputs]."""
 
     def __init__(self, inputs: int, outputs: int, gain: float = ROOT2, rate: float = 1.0, start: float = 0.0) -> None:
@@ -37,7 +43,7 @@ class EqualLinear(nn.Linear):
         return linear(x, self.weight * self.scale, self.bias * self.rate)
 
 
-class EqualConv2d(nn.Conv2d):
+class EqualConv2d(Equalised, nn.Conv2d):
     """[N, inputs, h, w] → [N, outputs, h, w], zeros around; with a stride there are none around."""
 
     def __init__(

@@ -2,6 +2,7 @@
 
 Its estimate is unbiased, so that values of different numbers of samples can be compared, and may fall below zero
 between equal distributions. `kid_std` is the deviation over subsets, which is no error of the mean: subsets overlap.
+There is none where a subset is all there is.
 """
 
 from __future__ import annotations

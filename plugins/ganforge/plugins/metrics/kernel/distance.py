@@ -26,7 +26,7 @@ ROWS = 512
 
 
 class KernelDistance:
-    """From features [n, dim] of both sides to `kid` and `kid_std`.
+    """From features [n, dim] of both sides to `kid` and, where there are several subsets, `kid_std`.
 
     The kernel is (x·y / dim + 1)³. Each subset gives the unbiased estimate of MMD²: no sample is compared with itself.
     The features of all samples are kept until then.
@@ -51,7 +51,8 @@ class KernelDistance:
         a, b = (torch.stack(rows) for rows in zip(*drawn, strict=True))
         within = self._others(real, a) + self._others(generated, b)
         estimates = within / (n * (n - 1)) - 2 * subset_sums(self.kernel, real, generated, a, b) / n**2
-        return {"kid": estimates.mean(), "kid_std": estimates.std(unbiased=False)}
+        deviation = {"kid_std": estimates.std(unbiased=False)} if subsets > 1 else {}
+        return {"kid": estimates.mean(), **deviation}
 
     def _others(self, x: Tensor, rows: Tensor) -> Tensor:
         """Of each subset's samples with all its others: float64 [subsets]."""

@@ -27,7 +27,9 @@ def scales(side: int) -> int:
     """
     if side < WINDOW:
         raise GanforgeError(f"metric 'ms-ssim' compares images of at least {WINDOW} pixels a side, not {side}")
-    return next(n for n in (5, 4, 3, 2, 1) if side >= WINDOW * 2 ** (n - 1))
+    # The window must fit into the smallest of them; torchmetrics asks for the second as well.
+    fitting = (n for n in (5, 4, 3, 2, 1) if side // 2 ** (n - 1) >= WINDOW and side // max(1, n - 1) ** 2 >= WINDOW)
+    return next(fitting)
 
 
 def build(options: Options, case: Case) -> Any:

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from ganforge.core.draw import Batch
+from ganforge.plugins.blocks.equalised import Equalised
 from ganforge.plugins.blocks.manifolds import prdc
 
 QUANTILES = {"d_low": 0.1, "d_high": 0.9}
@@ -101,7 +102,8 @@ def support(samples: Tensor, real: Tensor) -> Tensor:
 
 
 def of_weights(network: nn.Module) -> dict[str, Tensor]:
-    """The largest singular value among a network's weights of two dimensions or more, by power iteration."""
+    """The largest singular value among a network's weights of two dimensions or more as they are in use, by power
+    iteration."""
     values = [largest_singular_value(weight) for weight in _matrices(network)]
     return {"singular": torch.stack(values).max()} if values else {}
 
@@ -117,6 +119,8 @@ def largest_singular_value(matrix: Tensor) -> Tensor:
 
 
 def _matrices(network: nn.Module) -> Iterator[Tensor]:
-    for parameter in network.parameters():
-        if parameter.ndim > 1:
-            yield parameter.detach().float().flatten(1)
+    for module in network.modules():
+        scale = module.scale if isinstance(module, Equalised) else 1.0
+        for parameter in module.parameters(recurse=False):
+            if parameter.ndim > 1:
+                yield scale * parameter.detach().float().flatten(1)

@@ -58,7 +58,7 @@ class Health(RunObserver):
         held_out = None if self.held_out is None else self._batch(step, self.held_out)
         opinions = {
             "real": self._opinion(step, training),
-            "fake": self._opinion(step, Batch(step.fake, step.labels)),
+            "fake": self._opinion(step, Batch(step.fake, step.labels), name="fake"),
             **({} if held_out is None else {"held_out": self._opinion(step, held_out)}),
         }
         even = game.reading.even if game.reading else None
@@ -85,16 +85,20 @@ class Health(RunObserver):
             step.weights[name] = {**dict(network.named_parameters()), **buffers}
         return step
 
-    def _opinion(self, step: Step, batch: Batch) -> Tensor:
-        """What the critic says, float32 [n] of samples or [n / k] of packs of k, as its loss wants it read."""
+    def _opinion(self, step: Step, batch: Batch, name: str = "health") -> Tensor:
+        """What the critic says, float32 [n] of samples or [n / k] of packs of k, as its loss wants it read.
+
+        `name` is "fake" of the step's own: critics that see what a sample was made of look for that then.
+        """
         labels = [None] * self.n if batch.labels is None else batch.labels.split(self.piece)
         pairs = zip(batch.samples.split(self.piece), labels, strict=False)
-        said, whole = [], step.draw
+        said, whole, latents = [], step.draw, step.latent
         for place, (samples, label) in enumerate(pairs):
             # What views draw is for a batch, and another for each.
             step.draw = replace(whole, n=self.piece, piece=place, pieces=self.n // self.piece)
-            said.append(step.critique(samples, label, name="health").logits)
-        step.draw = whole
+            step.latent = latents[place * self.piece :][: self.piece]
+            said.append(step.critique(samples, label, name=name).logits)
+        step.draw, step.latent = whole, latents
         read = step.game.loss.read(torch.cat(said)).float()
         return read.reshape(len(read), -1).mean(dim=1)
 

@@ -12,7 +12,7 @@ from ganforge.core import GanforgeError, RunInfo, RunObserver, checkpoint
 from ganforge.core.errors import unknown
 from ganforge.core.evaluate import Judge
 from ganforge.core.evaluation import Asked, Reference, Side
-from ganforge.core.files import write_text
+from ganforge.core.files import atomic_directory, write_text
 from ganforge.core.game import Game
 from ganforge.core.scoring import default_extractor, plain_name, usual_metrics
 from ganforge.plugins.observers.pace import due
@@ -75,12 +75,12 @@ class Scores(RunObserver):
 
     def _keep(self, game: Game, score: Mapping[str, Any]) -> None:
         """RUN/best is a run directory with this checkpoint alone, and what it scored."""
-        self.best = score["value"]
         try:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            checkpoint.save(game, self.folder / "checkpoints", score["round"], keep=1)
-            shutil.copyfile(self.info.directory / "config.toml", self.folder / "config.toml")
-            write_text(self.folder / "score.json", json.dumps(score, indent=1) + "\n")
+            with atomic_directory(self.folder) as folder:
+                checkpoint.save(game, folder / "checkpoints", score["round"], keep=1)
+                shutil.copyfile(self.info.directory / "config.toml", folder / "config.toml")
+                write_text(folder / "score.json", json.dumps(score, indent=1) + "\n")
+            self.best = score["value"]
         except (GanforgeError, OSError) as error:
             log.warning("the best checkpoint is not kept: %s", error)
 

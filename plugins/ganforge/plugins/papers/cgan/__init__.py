@@ -33,7 +33,8 @@ def build(options: CganOptions, built: Built) -> Any:
 
 
 STEPS = 20_000
-# The rate is divided by 1.00004 in each step, down to 1e-6, which these rounds do not reach.
+# The rate is divided by 1.00004 in each of these rounds, down to 1e-6, which they do not reach. A training of another
+# length ends at the same rate.
 SGD: dict[str, Any] = {
     "optimizer": "sgd",
     "lr": 0.1,

@@ -4,7 +4,8 @@ A translator each way, G: A → B and F: B → A, each with its own discriminato
 end where it began (game.py: equation 2). Networks are Johnson et al.'s residual ones and PatchGANs (networks.py).
 
 Deviations: each player translates pictures of its own move, where the authors' discriminators see what the generators
-have just made; the discriminators' loss is not halved, of which Adam sees nothing.
+have just made; the discriminators' loss is not halved, of which Adam sees nothing. Pictures are not cut at random and,
+unless `data.flip` is set, not mirrored.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""DCGAN (Radford, Metz and Chintala 2015, arXiv 1511.06434): convolutions in both networks."""
+"""DCGAN (Radford, Metz and Chintala 2015, arXiv 1511.06434): convolutions in both networks.
+
+Deviations: kernels of 4×4, which halve and double exactly, as in the common ports; the paper's figure 1 has 5×5.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ PAPER = "1609.03126"
 class MarginOptions(Options):
     """The margin is in the units of the energies, the mean squared errors of values in [-1, 1].
 
-    The paper's margins (10 for MNIST, 20 for CelebA, 80 for LSUN) are for errors that are summed and not averaged.
+    The paper's margins (10 for MNIST, 20 for CelebA, 80 for LSUN) are of other units: it does not say which.
     """
 
     margin: float = Field(0.25, gt=0, description="m: fakes of a higher energy teach the discriminator nothing")
@@ -32,7 +32,7 @@ class PullingAwayOptions(Options):
 
 
 class EbganOptions(Options):
-    """The width of appendix D's networks."""
+    """The width of appendix D's networks for CelebA, at 64×64."""
 
     width: int = Field(64, ge=1, le=1024, description="channels of the widest maps; they double as maps halve")
 

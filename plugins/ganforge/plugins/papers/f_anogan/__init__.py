@@ -27,7 +27,7 @@ PAPER = "Schlegl et al. 2019, f-AnoGAN: Fast unsupervised anomaly detection with
 
 
 class EncoderConfig(PlayerConfig):
-    """The encoder's side of the game: the authors' RMSProp."""
+    """The encoder's side of the game: RMSProp at the authors' rate, with torch's decay; theirs is TensorFlow's."""
 
     optimizer: Literal["adam", "rmsprop", "sgd"] = "rmsprop"
     lr: float = Field(5e-5, gt=0, description="learning rate")

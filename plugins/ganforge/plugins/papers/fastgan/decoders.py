@@ -25,7 +25,7 @@ class Reconstruction(Effect):
 
     From D's last maps the whole image, shrunk; from a quarter of its maps of 16×16 that quarter; from its maps of the
     small image the whole one again. x is the image as D saw it, augmented; the quarter is drawn for each move. The
-    norm is the mean absolute difference.
+    norm is the mean absolute difference, and E the mean over the batch; the authors' code sums over it.
     """
 
     roles: frozenset[Role] = frozenset({"discriminator"})

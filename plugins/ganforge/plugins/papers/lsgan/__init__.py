@@ -47,7 +47,7 @@ def settings(options: Options, data: DataSpec) -> dict[str, Any]:
 
 COMMON: dict[str, Any] = {"loss": "least-squares", "batch_size": 64}
 
-# The networks are DCGAN's at the data's size instead of the paper's 112×112 ones; z as there.
+# The networks and z are DCGAN's, at the data's size, instead of the paper's 112×112 ones with a z of 1,024.
 IMAGES: dict[str, Any] = {
     "architecture": "dcgan",
     "latent": {"name": "uniform", "dim": 100},

@@ -4,9 +4,10 @@ A U-Net translates; the discriminator sees what it was given beside what it made
 holds the whole together (game.py: equations 1 to 4; networks.py: the appendix).
 
 Deviations: batch norm, which in the paper's batches of one is taken over the one picture, in training and at test, is
-instance norm with scales and shifts, and so the same in any batch; the innermost maps have none, as the paper's errata
-ask for. Dropout, the paper's noise, is off once the training is over: a picture has one translation. The
-discriminator's loss is not halved, of which Adam sees nothing.
+instance norm, and so the same in any batch, with scales and shifts in the translator; the innermost maps have none, as
+the paper's errata ask for. Pictures are neither jittered (256 cut out of 286) nor, unless `data.flip` is set, mirrored.
+Dropout, the paper's noise, is off once the training is over: a picture has one translation. The discriminator's loss is
+not halved, of which Adam sees nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class UnetOptions(Options):
     """The translator and the discriminator."""
 
     width: int = Field(64, ge=1, le=512, description="channels of the widest maps; they double up to eight times that")
-    dropout: float = Field(0.5, ge=0, lt=1, description="in the three blocks after the innermost")
+    dropout: float = Field(0.5, ge=0, lt=1, description="on the way up, in the innermost block and the two after it")
 
 
 def build(options: UnetOptions, built: Built) -> Networks:

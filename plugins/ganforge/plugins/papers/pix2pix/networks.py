@@ -15,7 +15,7 @@ from ganforge.plugins.papers.pix2pix import UnetOptions
 DEEPEST = 8  # halvings: 256 to 1
 SHALLOWEST = 2
 WIDEST = 8  # times the outermost maps' channels
-DROPPED = 3  # blocks after the innermost
+DROPPED = 3  # blocks, from the innermost on
 
 
 def build(options: UnetOptions, built: Built) -> Networks:

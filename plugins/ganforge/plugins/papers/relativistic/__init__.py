@@ -47,7 +47,8 @@ def average_settings(options: Options, data: DataSpec) -> dict[str, Any]:
     return {"loss": "relativistic-average", **(POINTS if data.kind == "points" else IMAGES)}
 
 
-# DCGAN's discriminator without batch norm stands for the paper's, SNGAN's plain one, which has 3×3 convolutions too.
+# DCGAN's discriminator without batch norm stands for the paper's, SNGAN's plain one, which has 3×3 convolutions too and
+# slopes of 0.1.
 IMAGES: dict[str, Any] = {
     "architecture": {"name": "dcgan", "discriminator_norm": "none"},
     "regularizers": {"spectral-norm": {"iterations": 1}},

@@ -55,7 +55,10 @@ def settings(options: Options, data: DataSpec) -> dict[str, Any]:
 
 
 def resnet_settings(options: Options, data: DataSpec) -> dict[str, Any]:
-    """Section 4 and the authors' code: Adam with α = 2e-4 falling to 0, β₁ = 0, β₂ = 0.9, and n_dis = 5."""
+    """Section 4 and the authors' code: Adam with α = 2e-4 falling to 0, β₁ = 0, β₂ = 0.9, and n_dis = 5.
+
+    Batches are of 64 for both players; the authors' generator has twice as many in its own moves.
+    """
     adam = {"optimizer": "adam", "lr": 2e-4, "betas": (0.0, 0.9), "lr_decay": "linear"}
     return {
         **COMMON,
@@ -73,7 +76,7 @@ COMMON: dict[str, Any] = {
     "batch_size": 64,
 }
 
-# DCGAN's discriminator without batch norm stands for table 3's, which has 3×3 convolutions as well.
+# DCGAN's discriminator without batch norm stands for table 3's, which has 3×3 convolutions as well and slopes of 0.1.
 IMAGES: dict[str, Any] = {
     "architecture": {"name": "dcgan", "discriminator_norm": "none"},
     "latent": {"name": "normal", "dim": 128},

@@ -7,8 +7,10 @@ compares is a choice: an extractor of this house, or VGG19 from a local file (fe
 There is no latent: an exported file takes pictures of any size (`ganforge translate`). The run's pictures show, of
 held-out ones, what was learned: small, bicubic, enlarged, real. Labels, if wanted, are the critic's alone.
 
-Deviations: pixels count beside features where these are an extractor's, which tell little of places; small pictures
-by anti-aliased bicubic interpolation; one learning rate, where the paper ends with a tenth of it; tanh at the output.
+Deviations: pixels count beside features where these are an extractor's, which tell little of places (VGG19's stand
+alone, as in the paper); small pictures by anti-aliased bicubic interpolation; 100,000 rounds of one learning rate, half
+of them of pixels alone, where the paper has a million of those and then twice 100,000, the last at a tenth of the
+rate; tanh at the output.
 """
 
 from __future__ import annotations
@@ -43,12 +45,17 @@ class SrganOptions(Options):
 
     factor: Factor = Field(4, description="r, how much longer the sides become")
     warmup: float = Field(0.5, ge=0, lt=1, description="share of the rounds in which G alone learns, on pixels")
-    pixels: float = Field(1.0, ge=0, description="weight of the squared error of pixels; the paper's VGG54 has 0")
+    pixels: float = Field(1.0, ge=0, description="weight of the squared error of pixels; with vgg 0, as in the paper")
     content: float = Field(1.0, ge=0, description="weight of the squared error of features")
     adversarial: float = Field(1e-3, ge=0, description="weight of the loss against the critic")
     features: str = Field("classifier", description="the extractor whose features are compared, where vgg is not given")
     vgg: str | None = Field(None, description="a local file of torchvision's VGG19 weights; its features then")
     vgg_sha256: str | None = Field(None, description="of that file; needed with it")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _features_of_vgg_alone(cls, values: Any) -> Any:
+        return {"pixels": 0.0, **values} if isinstance(values, dict) and values.get("vgg") else values
 
     @model_validator(mode="after")
     def _known_weights(self) -> SrganOptions:

@@ -10,7 +10,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
 
 from ganforge.core import Built
 from ganforge.core.game import Critique, Generated, Networks
-from ganforge.plugins.blocks.equalised import ROOT2, EqualConv2d, EqualLinear
+from ganforge.plugins.blocks.equalised import ROOT2, EqualConv2d, Equalised, EqualLinear
 from ganforge.plugins.blocks.growing import FIRST, SLOPE, critic_head, level_widths
 from ganforge.plugins.blocks.resampling import Blur, Down, Up
 from ganforge.plugins.blocks.styles import Noise, Styles
@@ -33,7 +33,7 @@ class Activation(nn.Module):
         return leaky_relu(x, SLOPE) * ROOT2
 
 
-class Modulated(nn.Module):
+class Modulated(Equalised, nn.Module):
     """A convolution whose weights a style scales, and then to unit variance: equations 1 and 3.
 
     [N, inputs, h, w] and w [N, style] → [N, outputs, h, w], or [N, outputs, 2h, 2w] smoothed with `up`. Scaling the

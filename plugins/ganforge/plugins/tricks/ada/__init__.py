@@ -3,7 +3,8 @@
 All the discriminator sees is augmented, real and fake, each operation with probability p; p follows how sure the
 discriminator is of the training images. The operations are those of the paper's best set: pixel blitting, geometry
 and colour (appendix B). Deviation: images are resampled bilinearly at their own resolution, without the wavelet
-filters and the twice as fine grid in between, which cost more than the networks of small images.
+filters and the twice as fine grid in between, which cost more than the networks of small images. With `accumulate`, r_t
+is of a move's last piece.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Virtual batch normalisation (Salimans et al. 2016, arXiv 1606.03498, section 3.4).
+"""Virtual batch normalisation (Salimans et al. 2016, arXiv 1606.03498, section 3.5).
 
 Each sample is normalised by the statistics of a reference batch, chosen once, and of itself: what the generator
 makes of a latent does not depend on the others in its batch.

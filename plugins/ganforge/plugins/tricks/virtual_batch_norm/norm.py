@@ -1,4 +1,4 @@
-"""Virtual batch normalisation (Salimans et al., arXiv 1606.03498, section 3.4, and the authors' code)."""
+"""Virtual batch normalisation (Salimans et al., arXiv 1606.03498, section 3.5, and the authors' code)."""
 
 from __future__ import annotations
 
