@@ -176,7 +176,7 @@ def test_inputs_of_a_role_that_has_a_range_and_a_default(folder: Path) -> None:
 )
 def test_data_that_is_no_numbers(folder: Path, dtype: str, data: object) -> None:
     card = model(folder, "toy").card
-    one_ = Input(name="psi", role="truncation", dtype=dtype, width=1)  # type: ignore[arg-type]
+    one_ = Input(name="psi", role="truncation", dtype=dtype, width=1)
     card = card.model_copy(update={"inputs": (one_,)})
     named = {"name": "psi", "shape": [2, 1], "datatype": DATATYPES[dtype]}
     with pytest.raises(Refused, match=r"^the data of input 'psi' must be a list of 2 (whole )?numbers$"):
