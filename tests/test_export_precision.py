@@ -15,8 +15,9 @@ from export_toys import CLASSES, assert_same_pictures, dcgan_run, toy_run
 from ganforge.core import GanforgeError, Run
 from ganforge.core.card import Card, Score
 from ganforge.core.pictures import to_pixels
-from ganforge.export import export, proof
+from ganforge.export import export, exporter, proof
 from ganforge.export.graph import freeze
+from ganforge.export.passes import optimised
 from ganforge.export.precision import halved
 from ganforge.serve import Model, load
 
@@ -132,6 +133,19 @@ def test_too_great_a_loss_is_refused_unless_forced(
     card: Card = export(run, tmp_path / "m.onnx", precision=precision, force=True)
     assert card.parity.mean_difference > card.parity.tolerance
     assert load(tmp_path / "m.onnx").card == card
+
+
+def test_values_that_are_not_finite_cannot_be_forced(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def overflowing(model: onnx.ModelProto) -> onnx.ModelProto:
+        for tensor in model.graph.initializer:
+            if tensor.data_type == onnx.TensorProto.FLOAT16:
+                tensor.CopyFrom(onnx.numpy_helper.from_array(np.full(tensor.dims, np.inf, np.float16), tensor.name))
+        return model
+
+    monkeypatch.setattr(exporter, "optimised", lambda model: overflowing(optimised(model)))
+    with pytest.raises(GanforgeError, match=r"in fp16 gives values that are not finite, which nothing can force$"):
+        export(run, tmp_path / "m.onnx", precision="fp16", force=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])

@@ -6,6 +6,8 @@ import asyncio
 import io
 import json
 import re
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +23,11 @@ from ganforge.export import export
 from ganforge.serve import Model, load
 from ganforge.serve.app import REFUSALS, Access, App
 from ganforge.serve.drawing import Drawing, directions, feed
+from ganforge.serve.errors import Refused
+from ganforge.serve.gallery import _described
 from ganforge.serve.limits import Limits
-from ganforge.serve.tensors import parse
+from ganforge.serve.measures import Exposition
+from ganforge.serve.tensors import DATATYPES, parse
 
 Z = {"inputs": [{"name": "z", "shape": [1, 6], "datatype": "FP32", "data": [0.0] * 6}]}
 
@@ -156,7 +161,48 @@ def test_inputs_of_a_role_that_has_a_range_and_a_default(folder: Path) -> None:
         parse(json.dumps({"inputs": [*Z["inputs"], above]}).encode(), "", card)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "data"),
+    [
+        ("float32", ["a" * 100_000, *[""] * 20_000]),
+        ("float32", [True, 2]),
+        ("float32", [None, 2]),
+        ("float32", [[1, 2], [3]]),
+        ("int64", [1.0, 2]),
+        ("int64", [2**63, 2]),
+        ("int64", [10**400, 2]),
+        ("int64", {}),
+    ],
+)
+def test_data_that_is_no_numbers(folder: Path, dtype: str, data: object) -> None:
+    card = model(folder, "toy").card
+    one_ = Input(name="psi", role="truncation", dtype=dtype, width=1)
+    card = card.model_copy(update={"inputs": (one_,)})
+    named = {"name": "psi", "shape": [2, 1], "datatype": DATATYPES[dtype]}
+    with pytest.raises(Refused, match=r"^the data of input 'psi' must be a list of 2 (whole )?numbers$"):
+        parse(json.dumps({"inputs": [{**named, "data": data}]}).encode(), "", card)
+    nested = parse(json.dumps({"inputs": [{**named, "data": [[1], [2]]}]}).encode(), "", card)
+    np.testing.assert_array_equal(nested.feed["psi"], [[1], [2]])
+
+
 # Limits.
+
+
+def test_what_a_client_sends_is_never_the_server_s_fault(folder: Path) -> None:
+    app = app_of(folder / "toy.onnx")
+    infer = "/v2/models/toy/infer"
+    long = one(app, infer, Z, {"inference-header-content-length": "0" * 5000})
+    assert (long.status, "must be a number up to the" in long.sentence) == (400, True)
+    vast = one(app, infer, {"inputs": [{**Z["inputs"][0], "shape": [10**4299, 6]}]})
+    assert (vast.status, "must have the shape [N, 6]" in vast.sentence) == (400, True)
+    sequence = one(app, infer, {**Z, "parameters": {"sequence_id": 7}})
+    assert (sequence.status, sequence.sentence) == (400, "sequences are not offered; each request stands for itself")
+    wide = one(app, "/images?n=256&columns=256&format=webp")
+    assert (wide.status, wide.sentence) == (
+        400,
+        "a grid of 68×16898 is too large for webp; take png, or other columns",
+    )
+    assert one(app, "/models", None, {"origin": "http://["}).status == 403
 
 
 def test_a_body_too_long(folder: Path) -> None:
@@ -253,6 +299,20 @@ def test_who_hangs_up_is_not_waited_for(folder: Path, monkeypatch: pytest.Monkey
     asyncio.run(asyncio.wait_for(scene(), 30))
     assert app.stats.answered["/v2/models/{model}/infer", 499] == 1
     assert app.stats.in_flight == 0
+
+
+def test_drawing_has_a_deadline_and_no_more_at_once_than_may_wait(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_of(folder / "toy.onnx", timeout=0.2, max_queue=1)
+    monkeypatch.setattr("ganforge.serve.drawing.feed", lambda *_: time.sleep(0.6))
+
+    async def scene() -> None:
+        first, second = await asyncio.gather(ask(app, "/images"), ask(app, "/images"))
+        assert (first.status, first.sentence) == (503, "there was no time for this request; try again in 1 s")
+        assert (second.status, second.sentence) == (503, "too many pictures are being drawn; try again in 1 s")
+
+    asyncio.run(scene())
 
 
 def test_a_model_loaded_again_drops_no_request(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,6 +417,12 @@ def test_metrics_can_be_read(folder: Path) -> None:
         assert line in text.splitlines(), line
 
 
+def test_large_figures_keep_every_digit() -> None:
+    page = Exposition()
+    page.family("many", "counter", "Many.", [({}, 12_345_678), ({}, 0.25)])
+    assert page.text().splitlines()[2:] == ["many 12345678", "many 0.25"]
+
+
 def test_the_description_has_every_call(app: App) -> None:
     described = one(app, "/openapi.json").json()
     calls = {(method.upper(), path) for path, methods in described["paths"].items() for method in methods}
@@ -371,6 +437,15 @@ def test_what_the_page_is_told(app: App) -> None:
     assert (toy["name"], toy["classes"], toy["directions"], toy["interpolates"]) == ("toy", [], 6, True)
     assert labelled["classes"] == ["cat", "dog", "owl"]
     assert points["kind"] == "points"
+    assert (toy["most"], points["most"]) == (256, 256)
+
+
+def test_the_page_is_told_no_more_pictures_than_can_be_drawn(app: App, folder: Path) -> None:
+    served = app_of(folder / "toy.onnx").repository.get("toy")
+    data = served.card.data.model_copy(update={"shape": (3, 1024, 1024)})
+    large = replace(served, card=served.card.model_copy(update={"data": data}))
+    assert _described(large, Limits())["most"] == 4
+    assert _described(large, Limits(max_queue=2))["most"] == 2
 
 
 def test_a_stopping_server_is_alive_and_not_ready(folder: Path) -> None:

@@ -133,6 +133,14 @@ def test_the_address_brings_back_what_was_seen(page: Any, browser: Any) -> None:
     again.close()
 
 
+def test_a_short_queue_is_no_mistake(browser: Any, folder: Path) -> None:
+    with serving(folder / "toy.onnx", "--max-queue", 8, "--no-log") as server:
+        page = browser.new_page()
+        page.goto(server.url)
+        drawn(page, "8 pictures of seed 1")
+        page.close()
+
+
 def test_mistakes_are_told(page: Any, server: Server) -> None:
     page.route("**/images?*", lambda route: route.fulfill(status=400, body='{"error": "that cannot be"}'))
     page.get_by_label("Seed", exact=True).fill("7")

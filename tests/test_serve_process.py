@@ -19,7 +19,7 @@ import command
 import numpy as np
 import pytest
 from command import refused
-from served import Server, serving, toy_model
+from served import Server, _address, serving, toy_model
 
 from ganforge.serve.lines import Lines
 
@@ -140,6 +140,36 @@ def test_files_are_loaded_again_on_sighup(model: Path, tmp_path: Path) -> None:
         until(lambda: models() == ["toy", "more"])
 
 
+def writing(fifo: Path) -> int:
+    """The end to write to, once a server has begun to read there."""
+    return os.open(fifo, os.O_WRONLY)
+
+
+def test_a_stop_while_models_load(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "toy.onnx")
+    process = command.start("serve", tmp_path / "toy.onnx", "--port", 0)
+    held = writing(tmp_path / "toy.onnx")
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 0
+    os.close(held)
+
+
+def test_sighup_while_models_load(model: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "toy.onnx")
+    process = command.start("serve", tmp_path, "--port", 0)
+    held = writing(tmp_path / "toy.onnx")
+    process.send_signal(signal.SIGHUP)
+    (tmp_path / "next").write_bytes(model.read_bytes())
+    (tmp_path / "next").rename(tmp_path / "toy.onnx")
+    (tmp_path / "more.onnx").write_bytes(model.read_bytes())
+    with os.fdopen(held, "wb") as end:
+        end.write(model.read_bytes())
+    server = Server(process, _address(process))
+    until(lambda: b'"name":"more"' in talk(server, b"GET /models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+    server.stop()
+
+
 def test_a_head_that_never_ends(strict: Server) -> None:
     assert talk(strict, b"GET /v2 HTTP/1.1\r\nHost: x\r\n").startswith(b"HTTP/1.1 408 ")
     assert talk(strict) == b""  # nothing was asked, so nothing is said
@@ -246,6 +276,7 @@ def test_mistakes(model: Path, tmp_path: Path) -> None:
     assert refused("serve", model, "--host", "no.such.host.invalid").startswith(
         "there is no host 'no.such.host.invalid'"
     )
+    assert refused("serve", model, "--host", "127.0.0..1").startswith("there is no host '127.0.0..1'")
     assert refused("serve", model, "--max-batch", "0").startswith("Invalid value for '--max-batch'")
 
 
@@ -274,7 +305,7 @@ def test_without_the_extra(model: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_key_comes_from_the_environment(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GANFORGE_API_KEY", "secret")
+    monkeypatch.setenv("GANFORGE_API_KEY", "secret\n")  # as from a file
     with serving(model) as server:
         assert talk_briefly(server).startswith(b"HTTP/1.1 401 ")
         with_key = b"GET /v2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer secret\r\n\r\n"

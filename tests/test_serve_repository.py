@@ -61,6 +61,9 @@ def test_files_and_folders(source: Path, tmp_path: Path) -> None:
     )
     put(source, tmp_path / "m/c/latest/model.onnx", tmp_path / "m/c/3/other.onnx")  # neither is a version
     models = repository(tmp_path / "a.onnx", tmp_path / "m")
+    for hidden in ("m/.tmp-x.onnx", "m/.tmp-c/1/model.onnx", "m/c/.old-2/model.onnx"):  # as an export leaves them
+        put(source, tmp_path / hidden)
+    models = repository(tmp_path / "a.onnx", tmp_path / "m")
     assert states(models) == dict.fromkeys(["a/1", "b/1", "c/2", "c/10"], "READY")
     assert models.get("c").version == "10"
     assert models.get("c", "2").version == "2"
@@ -116,6 +119,27 @@ def test_loading_again(source: Path, tmp_path: Path, caplog: pytest.LogCaptureFi
     asyncio.run(scene())
 
 
+def test_a_folder_that_is_absent_for_a_moment(source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    put(source, tmp_path / "m/a.onnx", tmp_path / "b.onnx")
+    models = repository(tmp_path / "m", tmp_path / "b.onnx")
+    (tmp_path / "m").rename(tmp_path / "away")
+    asyncio.run(models.reload())
+    assert states(models) == {"a/1": "READY", "b/1": "READY"}
+    assert f"nothing was loaded again: cannot read {tmp_path / 'm'}: No such file or directory" in caplog.text
+
+
+def test_a_client_that_unloads_while_all_is_loaded_again(source: Path, tmp_path: Path) -> None:
+    put(source, tmp_path / "a.onnx", tmp_path / "b.onnx")
+    models = repository(tmp_path)
+
+    async def scene() -> None:
+        (tmp_path / "b.onnx").unlink()
+        await asyncio.gather(models.reload(), models.unload("b"))
+        assert [one.name for one in models.loaded()] == ["a"]
+
+    asyncio.run(scene())
+
+
 # Files that must never be served.
 
 
@@ -164,6 +188,36 @@ def test_a_graph_with_a_batch_of_its_own(source: Path, tmp_path: Path) -> None:
     model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "other"
     onnx.save(model, tmp_path / "m.onnx")
     assert refusal(tmp_path / "m.onnx").endswith("gives [1, 3, 8, 8], and its graph says [2, 3, 8, 8]")
+
+
+def test_a_graph_whose_output_has_another_rank(source: Path, tmp_path: Path) -> None:
+    model = onnx.load(source)
+    output = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["all" if name == output else name for name in node.output]
+    # Of a size known only when it runs, so that the graph's own checks see nothing.
+    model.graph.initializer.append(onnx.helper.make_tensor("one", onnx.TensorProto.INT64, [1], [1]))
+    model.graph.node.append(onnx.helper.make_node("NonZero", ["one"], ["places"]))
+    model.graph.initializer.append(onnx.helper.make_tensor("first", onnx.TensorProto.INT64, [1], [0]))
+    model.graph.node.append(onnx.helper.make_node("Sub", ["first", "first"], ["zero"]))
+    model.graph.node.append(onnx.helper.make_node("Gather", ["places", "zero"], ["axis"]))
+    model.graph.node.append(onnx.helper.make_node("Squeeze", ["axis", "first"], ["axes"]))
+    model.graph.node.append(onnx.helper.make_node("Unsqueeze", ["all", "axes"], [output]))
+    onnx.save(model, tmp_path / "m.onnx")
+    assert "m.onnx gives [1, 1, 3, 8, 8], and its graph says [1, 3, 8, 8]" in refusal(tmp_path / "m.onnx")
+
+
+def test_a_graph_without_inputs(source: Path, tmp_path: Path) -> None:
+    model = onnx.load(source)
+    given = model.graph.input.pop()
+    model.graph.initializer.append(onnx.helper.make_tensor(given.name, onnx.TensorProto.FLOAT, [1, 6], [0.0] * 6))
+    onnx.save(model, tmp_path / "bare.onnx")
+    assert "m.onnx " in refusal(recarded(tmp_path / "bare.onnx", tmp_path / "m.onnx", inputs=[]))
+
+
+def test_whatever_goes_wrong_with_a_file_is_one_sentence(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganforge.serve.repository.load", lambda *_, **__: next(iter(())))
+    assert refusal(source).endswith("toy.onnx cannot be served: StopIteration")
 
 
 def test_pictures_larger_than_the_limit(source: Path) -> None:

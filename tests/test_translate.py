@@ -22,7 +22,7 @@ from ganforge.core.config import parse_settings
 from ganforge.core.pictures import to_pixels
 from ganforge.core.registry import Registry
 from ganforge.export import export
-from ganforge.serve import load
+from ganforge.serve import Model, load
 
 SMALL = ("data.resolution=16", "batch_size=2", "steps=2", "every=2", "samples=2", "observers=[]", "ema.decay=0")
 TINY = ("architecture.width=2", "machine.threads=1")
@@ -165,6 +165,32 @@ def test_one_picture_and_a_longest_side(file: Path, tmp_path: Path) -> None:
     )
     done("translate", file, tmp_path / "in.png", tmp_path / "small.png", "--longest", "10")
     assert Image.open(tmp_path / "small.png").size == (5, 10)
+
+
+def test_a_picture_that_cannot_be_run_keeps_no_other(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name, side in (("good.png", 8), ("vast.png", 12)):
+        Image.fromarray(noise(side, side)).save(tmp_path / "in" / name)
+    run = Model.run
+
+    def limited(model: Model, feed: dict[str, np.ndarray]) -> np.ndarray:
+        if feed["image"].shape[2] > 8:
+            raise GanforgeError("the file cannot be run on a batch of 1")
+        return run(model, feed)
+
+    monkeypatch.setattr(Model, "run", limited)
+    outcome = done("translate", file, tmp_path / "in", tmp_path / "out")
+    assert "cannot be run on a batch of 1; it is left out" in outcome.err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
+
+
+def test_one_picture_into_a_folder_whose_name_has_a_dot(file: Path, tmp_path: Path) -> None:
+    Image.fromarray(noise(8, 8)).save(tmp_path / "in.png")
+    (tmp_path / "out.d").mkdir()
+    done("translate", file, tmp_path / "in.png", tmp_path / "out.d")
+    assert (tmp_path / "out.d" / "in.png").exists()
 
 
 def test_bad_input_is_one_sentence(file: Path, tmp_path: Path) -> None:

@@ -61,15 +61,15 @@ def serve(
     from ganforge.serve.limits import Limits
     from ganforge.serve.server import serve as serve_
 
-    if api_key is not None and not api_key.strip():
+    if api_key is not None and not (api_key := api_key.strip()):  # as a file that holds it ends in a new line
         raise GanforgeError("the API key is empty; leave it out, or give one")
     limits = Limits(max_batch, max_queue, max_body, max_pixels, max_connections, timeout, read_timeout)
     access = Access(api_key, tuple(cors or ()))
     options = {"host": host, "port": port, "device": device, "threads": threads}
     exposed = host if host not in LOOPBACK and api_key is None else None
     started = functools.partial(_say, exposed)
-    serve_(files, **options, limits=limits, access=access, log=log, started=started)  # type: ignore[arg-type]
-    typer.echo("stopped; every request accepted was answered")
+    whole = serve_(files, **options, limits=limits, access=access, log=log, started=started)  # type: ignore[arg-type]
+    typer.echo("stopped; every request accepted was answered" if whole else "stopped at once; some were not answered")
 
 
 def _say(exposed: str | None, repository: Repository, address: str) -> None:

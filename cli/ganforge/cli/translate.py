@@ -65,7 +65,7 @@ def _targets(pictures: Path, out: Path) -> Mapping[Path, Path]:
     from ganforge.plugins.datasets.folder import find
 
     if not pictures.is_dir():
-        return {pictures: out if out.suffix else out / f"{pictures.stem}.png"}
+        return {pictures: out if out.suffix and not out.is_dir() else out / f"{pictures.stem}.png"}
     if out.suffix and not out.is_dir():
         raise GanforgeError(f"{pictures} is a folder; give a folder for its translations, not {out}")
     targets: dict[Path, Path] = {}
@@ -81,21 +81,22 @@ def _translated(model: Model, source: Path, target: Path, longest: int | None, *
     """Whether it could be; what is wrong with one picture of many keeps no other from being translated.
 
     Raises:
-        GanforgeError: it cannot be read, and is `alone`.
+        GanforgeError: it cannot be read or translated, and is `alone`; the translation cannot be written.
     """
     from ganforge.plugins.datasets import decode
 
     try:
         with decode.explained(source):
             pixels = decode.read(source, model.image.width)
+        if longest is not None and longest < max(pixels.shape[:2]):
+            pixels = _shrunk(pixels, longest)
+        translated = model.translate(pixels[None])[0]
     except GanforgeError as error:
         if alone:
             raise
         warn(f"warning: {error}; it is left out")
         return False
-    if longest is not None and longest < max(pixels.shape[:2]):
-        pixels = _shrunk(pixels, longest)
-    save_picture(model.translate(pixels[None])[0], target)
+    save_picture(translated, target)
     return True
 
 

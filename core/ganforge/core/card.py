@@ -62,8 +62,9 @@ class Output(CardModel):
 class Parity(CardModel):
     """The proof: onnxruntime beside torch, in fp32, on the same inputs; differences of values, images' in [-1, 1].
 
-    `tolerance` is what was allowed: of the largest difference in fp32, of the mean one in fp16 and int8. Of uint8
-    pixels only what lies beyond rounding counts. `sides` are the heights and widths of images that were taken.
+    `tolerance` is what was allowed: of the largest difference in fp32, of the mean one in fp16 and int8. The three are
+    of the batch that came nearest to what was allowed there, or went furthest beyond. Of uint8 pixels only what lies
+    beyond rounding counts. `sides` are the heights and widths of images that were taken.
     """
 
     batches: tuple[int, ...]

@@ -63,7 +63,7 @@ class Access:
     def check(self, request: Request, route: Route) -> None:
         """Raise Refused unless this request may have this route's answer."""
         origin = request.header("origin")
-        if origin and not self.shares(origin) and urlsplit(origin).netloc != request.header("host"):
+        if origin and not self.shares(origin) and _host(origin) != request.header("host"):
             # A page of another site may send a request that it cannot read the answer of: it must not unload a model.
             raise Refused(403, "pages of other sites may not call this server; see --cors")
         if self.key is not None and not route.open and not self._knows(request.header("authorization")):
@@ -245,6 +245,14 @@ def _match(wanted: Sequence[str], parts: Sequence[str]) -> Names | None:
         elif pattern != part:
             return None
     return names
+
+
+def _host(origin: str) -> str | None:
+    """The host an origin names, as it stands there, or None where it is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _read(method: str) -> str:

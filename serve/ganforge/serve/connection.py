@@ -22,6 +22,8 @@ class Connection(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._limits = limits
         self._head = 0
+        """Bytes since the last whole request."""
+        self._in_body = False
         self._clock: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -35,7 +37,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
-        self.resume_writing()
+        self._stop_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -45,28 +47,40 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self.parser is None or self.transport.is_closing():
             return
-        if not self._between():
+        if self._in_body:
             self._head = 0
+        elif self._head > LONGEST_HEAD and not self._between():
+            self.flow.pause_reading()  # a refusal would stand before the answer to what was asked first
         elif self._head > LONGEST_HEAD:
             self._refuse(431, f"a request's head may have {LONGEST_HEAD} bytes")
-        else:
+        elif self._between():
             self._wait()
 
     def on_headers_complete(self) -> None:
         self._stop_waiting()
+        self._in_body = True
         super().on_headers_complete()
         if self._stopping:
             self.cycle.keep_alive = False
 
+    def on_message_complete(self) -> None:
+        self._in_body, self._head = False, 0
+        super().on_message_complete()
+
     def on_response_complete(self) -> None:
-        self._head = 0
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._leave()
+
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(msg)
+        self._leave()
 
     def shutdown(self) -> None:
         """Answer what has been asked, and then no more; what has arrived unread counts as asked."""
         self._stopping = True
         if self._between():
-            self.loop.call_later(LINGER, super().shutdown)
+            self.loop.call_later(LINGER, self._stop)
         else:
             super().shutdown()
 
@@ -81,6 +95,21 @@ class Connection(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        if not self.transport.is_closing():
+            self._stop_writing()
+
+    def _stop(self) -> None:
+        super().shutdown()
+        if self.transport.is_closing():
+            self._leave()
+
+    def _leave(self) -> None:
+        """Close. Who does not take what is left in time loses it, or would keep its place and the server for ever."""
+        self.transport.close()
+        if self._writing is None and self.transport.get_write_buffer_size():
+            self._writing = self.loop.call_later(self._limits.read_timeout, self.transport.abort)
+
+    def _stop_writing(self) -> None:
         if self._writing:
             self._writing.cancel()
             self._writing = None
@@ -100,7 +129,7 @@ class Connection(HttpToolsProtocol):
 
     def _late(self) -> None:
         if not self._head:  # it never asked for anything
-            self.transport.close()
+            self._leave()
             return
         self._refuse(408, f"the head of a request did not arrive within {self._limits.read_timeout:g} s")
 
@@ -108,4 +137,4 @@ class Connection(HttpToolsProtocol):
         body = json.dumps({"error": sentence}).encode()
         lines = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + header + lines + b"\r\n" + body)
-        self.transport.close()
+        self._leave()

@@ -15,6 +15,8 @@ from ganforge.core.latents import picture_seeds
 from ganforge.core.pictures import grid, scatter, to_pixels
 
 FORMATS = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
+LONGEST = {"png": 2**31 - 1, "webp": 16_383, "jpeg": 65_500}
+"""Pixels of a side that a format holds."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,15 @@ def picture(drawing: Drawing, card: Card, output: np.ndarray) -> np.ndarray:
 
 
 def encoded(drawing: Drawing, card: Card, output: np.ndarray) -> bytes:
-    """That picture as a file of the format asked for."""
+    """That picture as a file of the format asked for.
+
+    Raises:
+        GanforgeError: the format holds none so large.
+    """
     pixels = picture(drawing, card, output)
+    if max(pixels.shape[:2]) > LONGEST[drawing.format]:
+        size = f"{pixels.shape[0]}×{pixels.shape[1]}"
+        raise GanforgeError(f"a grid of {size} is too large for {drawing.format}; take png, or other columns")
     file = io.BytesIO()
     lossless = {"lossless": True} if drawing.format == "webp" else {"quality": 92} if drawing.format == "jpeg" else {}
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, drawing.format, **lossless)

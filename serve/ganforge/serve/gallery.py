@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ganforge.core.errors import unknown
 from ganforge.serve import drawing as draw
 from ganforge.serve.drawing import FORMATS, Drawing
-from ganforge.serve.errors import Refused
+from ganforge.serve.errors import Busy, Refused
 from ganforge.serve.http import Answer, Request, as_float, as_json, number, whole_number
 from ganforge.serve.limits import Limits
 from ganforge.serve.protocol import Names, check_pixels
 from ganforge.serve.repository import Repository, Served
 
+T = TypeVar("T")
 PARAMETERS = {
     "model": "which model; by default the first",
     "version": "which version; by default the highest",
@@ -49,6 +51,7 @@ class Gallery:
     def __init__(self, repository: Repository, limits: Limits) -> None:
         self._repository, self._limits = repository, limits
         self._painters = ThreadPoolExecutor(2, thread_name_prefix="ganforge-draw")
+        self._open = 0
         self._page = files("ganforge.serve").joinpath("page.html").read_bytes()
 
     async def page(self, request: Request, names: Names) -> Answer:
@@ -64,21 +67,36 @@ class Gallery:
         served = self._served(values)
         self._check_size(drawing, served)
         await request.body()  # whatever a stranger sends with it
-        content = await request.unless_gone(self._drawn(drawing, served, request.deadline))
+        if self._open >= self._limits.max_queue:
+            raise Busy("too many pictures are being drawn")
+        self._open += 1
+        try:
+            content = await request.unless_gone(self._drawn(drawing, served, request.deadline))
+        finally:
+            self._open -= 1
         return Answer(content, FORMATS[drawing.format], headers={"cache-control": "no-cache"})
 
     async def _drawn(self, drawing: Drawing, served: Served, deadline: float) -> bytes:
-        feed = await self._elsewhere(functools.partial(draw.feed, drawing, served.card))
+        feed = await self._elsewhere(functools.partial(draw.feed, drawing, served.card), deadline)
         most = served.batcher.usual_batch
         pieces = [
             await served.batcher.run({name: rows[at : at + most] for name, rows in feed.items()}, deadline)
             for at in range(0, drawing.n, most)
         ]
-        return await self._elsewhere(functools.partial(draw.encoded, drawing, served.card, np.concatenate(pieces)))
+        encoded = functools.partial(draw.encoded, drawing, served.card, np.concatenate(pieces))
+        return await self._elsewhere(encoded, deadline)
 
-    async def _elsewhere(self, work: Any) -> Any:
-        """In a thread of its own: drawing latents and packing pictures would keep everybody else waiting."""
-        return await asyncio.get_running_loop().run_in_executor(self._painters, work)
+    async def _elsewhere(self, work: Callable[[], T], deadline: float) -> T:
+        """In a thread of its own: drawing latents and packing pictures would keep everybody else waiting.
+
+        Raises:
+            Busy: the deadline came first; work that has not begun by then is left out.
+        """
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await asyncio.get_running_loop().run_in_executor(self._painters, work)
+        except TimeoutError:
+            raise Busy("there was no time for this request") from None
 
     def _served(self, values: Mapping[str, str]) -> Served:
         name = values.get("model") or self._first()
@@ -121,9 +139,6 @@ class Gallery:
         if drawing.n * 66 * 66 > self._limits.max_pixels:
             raise Refused(400, f"a grid of {drawing.n} is more than the {self._limits.max_pixels} pixels allowed")
 
-    def close(self) -> None:
-        self._painters.shutdown(wait=False)
-
 
 POLICY = (
     "default-src 'none'; img-src blob: data:; connect-src 'self'; style-src 'unsafe-inline'; "
@@ -145,7 +160,7 @@ def _described(served: Served, limits: Limits) -> dict[str, Any]:
         "truncates": "truncation" in roles or ("z" in roles and card.latent.name != "sphere"),
         "interpolates": "z" in roles,
         "directions": len(draw.directions(card)),
-        "most": min(limits.max_queue, limits.max_pixels // (66 * 66)),
+        "most": max(1, min(limits.max_queue, limits.max_pixels // max(66 * 66, math.prod(card.data.shape[1:])))),
     }
 
 

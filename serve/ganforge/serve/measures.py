@@ -22,10 +22,6 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
-    @property
-    def count(self) -> int:
-        return sum(self.counts)
-
 
 @dataclass
 class Tally:
@@ -34,9 +30,9 @@ class Tally:
     count: int = 0
     ns: int = 0
 
-    def add(self, seconds: float, count: int = 1) -> None:
-        self.count += count
-        self.ns += round(seconds * 1e9) * count
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self.ns += round(seconds * 1e9)
 
     def as_json(self) -> dict[str, int]:
         return {"count": self.count, "ns": self.ns}
@@ -97,7 +93,7 @@ class Exposition:
     def family(self, name: str, kind: str, says: str, values: Iterable[tuple[Mapping[str, str], float]]) -> None:
         """A counter or a gauge, with a value for each set of labels."""
         self._head(name, kind, says)
-        self._lines += [f"{name}{_labels(labels)} {value:g}" for labels, value in values]
+        self._lines += [f"{name}{_labels(labels)} {_exactly(value)}" for labels, value in values]
 
     def histograms(self, name: str, says: str, values: Iterable[tuple[Mapping[str, str], Histogram]]) -> None:
         self._head(name, "histogram", says)
@@ -107,7 +103,7 @@ class Exposition:
                 below += count
                 le = "+Inf" if bound == float("inf") else f"{bound:g}"
                 self._lines.append(f"{name}_bucket{_labels({**labels, 'le': le})} {below}")
-            self._lines.append(f"{name}_sum{_labels(labels)} {histogram.sum:.9g}")
+            self._lines.append(f"{name}_sum{_labels(labels)} {_exactly(histogram.sum)}")
             self._lines.append(f"{name}_count{_labels(labels)} {below}")
 
     def text(self) -> str:
@@ -115,6 +111,11 @@ class Exposition:
 
     def _head(self, name: str, kind: str, says: str) -> None:
         self._lines += [f"# HELP {name} {says}", f"# TYPE {name} {kind}"]
+
+
+def _exactly(value: float) -> str:
+    """Every digit: a counter that is rounded stands still and then jumps."""
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 def _labels(labels: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ models, never files: no path is ever made from what a client sends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 from collections.abc import Sequence
@@ -136,7 +137,8 @@ class Repository:
             except GanforgeError as error:
                 LOG.error("%s stays as it was: %s", name, error)
         for name in self._served.keys() - files.keys():
-            await self.unload(name)
+            with contextlib.suppress(Refused):  # a client may just have unloaded it
+                await self.unload(name)
 
     def _load_all(self) -> None:
         named = {path for path in self._paths if not path.is_dir()}
@@ -158,6 +160,14 @@ class Repository:
         return {version: self._open(name, version, path) for version, path in versions.items()}
 
     def _open(self, name: str, version: str, path: Path) -> Served:
+        try:
+            return self._opened(name, version, path)
+        except GanforgeError:
+            raise
+        except Exception as error:  # a stranger's file must not stop what is served, whatever is wrong with it
+            raise GanforgeError(f"{path} cannot be served: {type(error).__name__}") from error
+
+    def _opened(self, name: str, version: str, path: Path) -> Served:
         model = load(path, device=self._device, threads=self._threads, spin=False)
         check(model, path, self._limits)
         stats = self._stats.setdefault((name, version), ModelStats())
@@ -180,6 +190,8 @@ def find(paths: Sequence[Path]) -> Files:
     """
     files: Files = {}
     for path in paths:
+        if not path.exists():
+            raise GanforgeError(f"cannot read {path}: No such file or directory")
         for name, version, file in _in_folder(path) if path.is_dir() else [(path.stem, "1", path)]:
             if other := files.setdefault(name, {}).get(version):
                 raise GanforgeError(f"{other} and {file} are both version {version} of model '{name}'; rename one")
@@ -188,13 +200,19 @@ def find(paths: Sequence[Path]) -> Files:
 
 
 def _in_folder(folder: Path) -> list[tuple[str, str, Path]]:
-    single = [(file.stem, "1", file) for file in sorted(folder.glob("*.onnx"))]
+    single = [(file.stem, "1", file) for file in _visible(folder, "*.onnx")]
     numbered = [
         (file.parent.parent.name, file.parent.name, file)
-        for file in sorted(folder.glob("*/*/model.onnx"))
+        for file in _visible(folder, "*/*/model.onnx")
         if file.parent.name.isascii() and file.parent.name.isdecimal()
     ]
     return [*single, *numbered]
+
+
+def _visible(folder: Path, pattern: str) -> list[Path]:
+    """Files of a folder, without what an export is writing or has left behind: its names begin with a dot."""
+    files = sorted(folder.glob(pattern))
+    return [file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
 
 
 def check(model: Model, path: Path, limits: Limits) -> None:

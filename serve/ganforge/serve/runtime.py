@@ -73,6 +73,8 @@ class Session:
 
     def check(self, card: Card) -> None:
         """Raise GanforgeError unless the graph's inputs and outputs are the card's: names, types, shapes."""
+        if not card.inputs:
+            raise GanforgeError(f"{self.where} takes no input: nothing says how many samples it is to make")
         found = [_signature(node) for node in (*self._session.get_inputs(), *self._session.get_outputs())]
         wanted = [_described(one.name, one.dtype, one.sizes) for one in card.inputs]
         wanted += [_described(one.name, one.dtype, card.sizes(one)) for one in card.outputs]
@@ -109,7 +111,9 @@ class Session:
             output: np.ndarray = self._session.run(None, dict(feed), options)[0]
         except Exception as error:
             raise GanforgeError(f"{self.where} cannot be run on a batch of {n}: {_reason(error)}") from None
-        sizes = self._session.get_outputs()[0].shape[1:]
+        _, *sizes = self._session.get_outputs()[0].shape or ["a scalar"]
+        if output.ndim != 1 + len(sizes):
+            raise GanforgeError(f"{self.where} gives {list(output.shape)}, and its graph says {[n, *sizes]}")
         wanted = [
             n,
             *(size if isinstance(size, int) else got for size, got in zip(sizes, output.shape[1:], strict=True)),

@@ -40,10 +40,10 @@ def serve(
     access: Access | None = None,
     log: bool = True,
     started: Callable[[Repository, str], None] = lambda repository, address: None,
-) -> None:
+) -> bool:
     """Serve models until the process is told to stop; then answer what was accepted, and return.
 
-    SIGTERM and SIGINT stop it, SIGHUP loads again what the files and folders hold.
+    SIGTERM and SIGINT stop it, a second SIGINT at once; SIGHUP loads again what the files and folders hold.
 
     Args:
         paths: models, or folders of them; see `Repository`.
@@ -52,9 +52,13 @@ def serve(
         log: whether each request is a line of JSON on stderr.
         started: called with the models and the address once requests are answered.
 
+    Returns:
+        Whether all that was accepted was answered.
+
     Raises:
         GanforgeError: a model that cannot be served, or an address that cannot be listened at.
     """
+    asked_again = _heed()
     limits = limits or Limits()
     sys.setswitchinterval(SWITCH)
     repository = Repository(paths, limits, device=device, threads=threads)
@@ -62,11 +66,24 @@ def serve(
     lines = Lines(STDERR) if log else None
     app = App(repository, limits, access or Access(), lines)
     address = _address(host, listener)
-    server = _server(app, limits, lambda: started(repository, address))
+    server = _server(app, limits, lambda: started(repository, address), asked_again)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(server.serve(sockets=[listener]))
     if lines:
         lines.close()
+    return not server.force_exit
+
+
+def _heed() -> list[int]:
+    """Take signals while models load: SIGHUP would end the process, and process 1 of a container ignores SIGTERM.
+
+    Returns:
+        What holds a number for each SIGHUP from now on.
+    """
+    asked_again: list[int] = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGHUP, lambda number, _: asked_again.append(number))
+    return asked_again
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -78,7 +95,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         raise GanforgeError(f"there is no host '{host}': {getattr(error, 'strerror', error)}") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -96,7 +113,7 @@ def _address(host: str, listener: socket.socket) -> str:
     return f"http://{shown}:{listener.getsockname()[1]}/"
 
 
-def _server(app: App, limits: Limits, started: Callable[[], None]) -> uvicorn.Server:
+def _server(app: App, limits: Limits, started: Callable[[], None], asked_again: Sequence[int]) -> uvicorn.Server:
     import uvicorn
 
     from ganforge.serve.connection import Connection
@@ -114,6 +131,8 @@ def _server(app: App, limits: Limits, started: Callable[[], None]) -> uvicorn.Se
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop, number)
             loop.add_signal_handler(signal.SIGHUP, self.reload)
+            if asked_again:
+                self.reload()
             yield
 
         def stop(self, number: int) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,9 @@ DATATYPES = {"float32": "FP32", "int64": "INT64", "uint8": "UINT8"}
 LATENTS = ("z", "codes", "noise")
 MAX_JSON_VALUES = 2**20
 """Numbers an answer may spell out: writing more would keep every other client waiting for seconds."""
+
+MOST = 2**31
+"""Samples, and pixels of a side. No body holds so many, and Python refuses to write out what is much larger."""
 
 
 class Asked(NamedTuple):
@@ -44,6 +48,8 @@ def parse(body: bytes, header_length: str, card: Card) -> Asked:
     header, rest = _split(body, header_length)
     request = parse_object(header)
     parameters = _object(request.get("parameters", {}), "parameters")
+    if parameters.get("sequence_id"):
+        raise Refused(400, "sequences are not offered; each request stands for itself")
     inputs = _objects(request.get("inputs"), "inputs")
     feed = _feed(inputs, rest, card)
     n = len(next(iter(feed.values())))
@@ -80,7 +86,9 @@ def _split(body: bytes, header_length: str) -> tuple[memoryview, memoryview]:
     view = memoryview(body)
     if not header_length:
         return view, view[:0]
-    if not (header_length.isascii() and header_length.isdecimal()) or int(header_length[:20]) > len(body):
+    # Python turns no more than some thousand digits into a number, zeros in front among them.
+    digits = header_length.isascii() and header_length.isdecimal() and len(header_length) <= 20
+    if not digits or int(header_length) > len(body):
         raise Refused(400, f"Inference-Header-Content-Length must be a number up to the {len(body)} bytes of the body")
     return view[: int(header_length)], view[int(header_length) :]
 
@@ -128,7 +136,11 @@ def _tensor(item: Mapping[str, Any], one: Input, rest: memoryview) -> tuple[np.n
 
 
 def _shape(shape: object, one: Input) -> list[int]:
-    good = isinstance(shape, list) and len(shape) == 1 + len(one.sizes) and all(type(size) is int for size in shape)
+    good = (
+        isinstance(shape, list)
+        and len(shape) == 1 + len(one.sizes)
+        and all(type(size) is int and size < MOST for size in shape)
+    )
     if not good or shape[0] < 1 or not all(map(partial(_agrees, one), shape[1:], one.sizes)):  # type: ignore[index]
         sizes, sides = str(one.width), ""
         if one.role == "image":
@@ -144,18 +156,29 @@ def _agrees(one: Input, size: int, wanted: int) -> bool:
 
 def _from_list(data: object, shape: Sequence[int], one: Input) -> np.ndarray:
     """Numbers in a list, flat or nested: no texts, no truth values, nothing that rounding would change."""
-    kinds = "iuf" if one.dtype == "float32" else "iu"
+    kinds, wide = ({int, float}, np.float64) if one.dtype == "float32" else ({int}, np.int64)
     try:
-        array = np.array(data)
-        good = isinstance(data, list) and array.dtype.kind in kinds and array.size == math.prod(shape)
+        # First: numpy would make every element of the data as long as the longest text among them.
+        array = np.array(data, dtype=wide) if isinstance(data, list) and _types(data) <= kinds else None
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
-            array = array.astype(one.dtype) if good else array
-    except (ValueError, TypeError, OverflowError, RecursionError):
-        good = False
-    if not good:
+            array = array.astype(one.dtype) if array is not None and array.size == math.prod(shape) else None
+    except (ValueError, TypeError, OverflowError, RecursionError, MemoryError):
+        array = None
+    if array is None:
         what = "numbers" if one.dtype == "float32" else "whole numbers"
         raise Refused(400, f"the data of input '{one.name}' must be a list of {math.prod(shape)} {what}")
     return array.reshape(shape)
+
+
+def _types(data: list[Any]) -> set[type]:
+    """The types of what nested lists hold, beside lists."""
+    found: set[type] = set()
+    level = [data]
+    while level:
+        found |= set(map(type, chain.from_iterable(level)))
+        level = [item for item in chain.from_iterable(level) if type(item) is list] if list in found else []
+        found.discard(list)
+    return found
 
 
 def _check(array: np.ndarray, one: Input, card: Card) -> None:
