@@ -138,6 +138,10 @@ def _loads_nothing(split: Split) -> Data:
     raise NotImplementedError("these parts came without data")
 
 
+def _blames_nobody(name: str) -> AbstractContextManager[None]:
+    return contextlib.nullcontext()
+
+
 @dataclass(frozen=True)
 class Parts:
     """What a game is made of, built and seeded, before effects are attached.
@@ -157,7 +161,7 @@ class Parts:
     build: Callable[[DataSpec, Mapping[str, Any]], Networks] = field(default_factory=lambda: _builds_nothing)
     reading: Reading | None = None
     load: Callable[[Split], Data] = field(default_factory=lambda: _loads_nothing)
-    attaching: Callable[[str], AbstractContextManager[None]] = contextlib.nullcontext
+    attaching: Callable[[str], AbstractContextManager[None]] = field(default_factory=lambda: _blames_nobody)
 
 
 @dataclass(frozen=True)
