@@ -211,6 +211,16 @@ def test_the_view_is_blit_then_geometry_then_colour() -> None:
     assert torch.equal(Ada(AdaOptions(p=1, blit=False, geometry=False, colour=False)).view(x, draw(6), CLOCK), x)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_both_pictures_of_a_pair_have_the_same_colours(channels: int) -> None:
+    effect = Ada(AdaOptions(p=1, blit=False, geometry=False))
+    effect.channels = channels
+    one, two = pictures(channels=channels), pictures(channels=channels).flip(3)
+    pair = effect.view(torch.cat([one, two], dim=1), draw(6), CLOCK)
+    apart = [effect.view(picture, draw(6), CLOCK) for picture in (one, two)]
+    assert torch.allclose(pair, torch.cat(apart, dim=1))
+
+
 # Gradients.
 
 

@@ -217,10 +217,19 @@ def test_every_key_shown_is_one_that_set_takes(recipe: str, data: str) -> None:
     assert resolve(merge(asked, parse_settings(given)), registry)[0] == resolve(asked, registry)[0]
 
 
+def test_what_a_recipe_leaves_out_is_shown_as_false() -> None:
+    values = {"data": {"name": ""}, "architecture": {"name": "dcgan"}, "loss": {"name": "hinge"}}
+    values |= {"recipe": {"name": "dcgan"}, "observers": {"gif": False, "report": True}}
+    shown = {row.key: row.value for row in settings(values, Registry(fallback=BUILTIN))}
+    assert (shown["observers.gif"], shown["observers.report"]) == (False, True)
+    assert not [key for key in shown if key.startswith("observers.gif.")]
+
+
 def test_datasets_list() -> None:
     rows = {row["name"]: row for row in json.loads(done("datasets", "list", "--json", *TINY).out)}
     assert rows["ring"]["kind"] == "points"
     assert rows["tiny-pictures"]["options"] == {"n": 24, "classes": 0}
+    assert rows["folder"]["options"]["path"] is None
     assert rows["mnist"]["downloads"]
     assert not rows["digits"]["downloads"]
     assert re.search(r"^mnist +images +--data-root or --download ", done("datasets", "list").out, re.MULTILINE)

@@ -268,3 +268,16 @@ def test_a_sheet_of_labelled_samples_has_a_row_for_each_class() -> None:
     sheet = grid(pixels, labels=labels)[32::66, 32::66, 0]
     assert sheet.tolist() == [[0, 2, 4], [101, 103, 105]]
     assert grid(pixels[:3], labels=np.arange(3))[32::66, 32::66, 0].shape == (2, 2)
+
+
+def test_conditional_batch_norm_leaves_styles_to_the_generator() -> None:
+    class Styled(nn.Module):
+        truncates = True
+
+        def forward(self, z: Tensor, **style: Tensor) -> Generated:
+            return Generated(z * style["truncation"])
+
+    network = norm.ConditionedNorms(Styled(), norm.Labels())
+    assert network.truncates
+    seen = network(torch.ones(2, 3), torch.zeros(2, dtype=torch.int64), truncation=torch.full((2, 1), 0.5))
+    assert seen.images.tolist() == [[0.5] * 3] * 2

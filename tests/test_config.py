@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import tiny
+from PIL import Image
 
 from ganforge.core import GanforgeError
 from ganforge.core.config import PlayerConfig, merge, parse_settings, read_toml, resolve
@@ -49,6 +50,46 @@ def test_another_component_drops_the_old_ones_options() -> None:
     assert merge(base, {"latent": "uniform"})["latent"] == {"name": "uniform", "dim": 5}
 
 
+def test_options_may_come_before_the_name() -> None:
+    assert merge({"data": {"resolution": 32}}, {"data": "a"})["data"] == {"name": "a", "resolution": 32}
+    asked = parse_settings(["architecture.width=64", "architecture=a", "discriminator.conditioning.dim=3"])
+    assert asked["architecture"] == {"name": "a", "width": 64}
+    named = merge(asked, {"discriminator": {"conditioning": "b"}})
+    assert named["discriminator"]["conditioning"] == {"name": "b", "dim": 3}
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        (['observers=["report"]', "observers.scores.every=5"], {"report", "scores"}),
+        (['observers=["report"]', "observers=[]", "observers.gif=true"], {"gif"}),
+        (['observers=["report"]', "observers.report=false"], set()),
+        (["observers.health=false"], {"alarms", "report", "gif", "tensorboard"}),
+        (["observers=[]"], set()),
+    ],
+)
+def test_settings_are_laid_on_a_list_of_names(registry: Registry, settings: list[str], names: set[str]) -> None:
+    request = {k: v for k, v in tiny.request().items() if k != "observers"}
+    assert resolve(merge(request, parse_settings(settings)), registry)[0].observers.keys() == names
+
+
+def test_a_list_of_regularizers_keeps_its_names() -> None:
+    asked = parse_settings(['regularizers=["r1"]', "regularizers.r2.gamma=1"])
+    assert asked == {"regularizers": {"r1": True, "r2": {"gamma": 1}}}
+
+
+@pytest.mark.parametrize("name", ["~/pictures", "~"])
+def test_a_folder_may_lie_at_home(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = Path(name.replace("~", str(tmp_path)))
+    folder.mkdir(exist_ok=True)
+    for number in range(30):
+        Image.new("L", (8, 8), number).save(folder / f"{number}.png")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert resolved(registry, data=name).data.values["path"] == str(folder)
+
+
 def test_the_resolved_config_holds_every_default_and_the_owners(registry: Registry) -> None:
     config = resolved(registry, architecture={"norm": True})
     assert config.architecture.model_dump() == {"name": "tiny", "dropout": 0.0, "norm": True}
@@ -81,6 +122,19 @@ def test_what_a_plugin_raises_names_its_owner(registry: Registry, monkeypatch: p
                 GanforgeError, match=rf"{kind} '{name}' of plugin 'tiny' .* raised in {member}: KeyError"
             ):
                 resolved(registry)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "member"), [("recipe", "tiny", "settings"), ("dataset", "tiny-pictures", "load")]
+)
+def test_a_forgotten_return_names_its_owner(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, kind: str, name: str, member: str
+) -> None:
+    spec, owner = registry._specs[kind][name]
+    nothing = dataclasses.replace(spec, **{member: lambda *_: None})
+    monkeypatch.setitem(registry._specs[kind], name, (nothing, owner))
+    with pytest.raises(GanforgeError, match=rf"{kind} '{name}' of plugin 'tiny' .* raised in {member}: .* must return"):
+        resolved(registry)
 
 
 def test_regularizers_switch_on_and_off(registry: Registry) -> None:

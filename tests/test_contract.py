@@ -92,6 +92,41 @@ def test_a_recipe_that_cannot_train_fails_everything(tmp_path: Path) -> None:
     assert all(outcome.state == "fails" and outcome.words for outcome in found.values())
 
 
+BROKEN = """
+from ganforge.core import Loss, Reading, Recipe, hookimpl
+
+def build(options):
+    from ganforge.core.game import LossModule
+    class Broken(LossModule):
+        def discriminator(self, duel):
+            raise RuntimeError("shapes do not fit\\nat all")
+    return Broken()
+
+def settings(options, data):
+    return {"architecture": "tiny", "loss": "broken", "latent": {"dim": 3}}
+
+@hookimpl
+def ganforge_losses():
+    return [Loss(name="broken", summary="", build=build, reading=Reading("D(x)"))]
+
+@hookimpl
+def ganforge_recipes():
+    return [
+        Recipe(name="broken", summary="", settings=settings),
+        Recipe(name="later", summary="", settings=settings, follows="broken"),
+    ]
+"""
+
+
+def test_what_a_plugins_loss_raises_is_the_finding_of_its_recipes_alone(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    registry = Registry(files=[tiny.FILE, tmp_path / "broken.py"], fallback=BUILTIN)
+    data, fails = {"name": "tiny-pictures"}, Outcome("fails", "RuntimeError: shapes do not fit")
+    assert recipe.check("broken", registry, tmp_path / "check", data) == dict.fromkeys(recipe.PROMISES, fails)
+    found = recipe.two_processes(["broken", "later", "tiny"], registry, tmp_path, data)
+    assert found == {"broken": fails, "later": fails, "tiny": HOLDS}
+
+
 @pytest.mark.parametrize("at", ["train", "promise"])
 def test_an_interruption_is_no_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     def stopped(*given: object, **named: object) -> None:

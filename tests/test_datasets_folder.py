@@ -253,6 +253,36 @@ def test_the_split_is_by_name_and_stays_when_files_are_added(tmp_path: Path) -> 
     assert {name for name in held() if int(name[:-4]) < 100} == before
 
 
+@pytest.mark.parametrize("held_out", ["test", "val"])
+@pytest.mark.parametrize("classes", [("cat", "dog"), ("",)])
+def test_a_folder_of_two_splits_is_split_so(tmp_path: Path, held_out: str, classes: tuple[str, ...]) -> None:
+    for number in range(12):
+        for name in classes:
+            picture(tmp_path / "train" / name / f"{number}.png", RED)
+    for name in classes:
+        picture(tmp_path / held_out / name / "0.png", BLUE)
+    (tmp_path / "readme.txt").write_text("")
+    train, test = (load(tmp_path, split) for split in folder.SPLITS)
+    assert train.spec.classes == test.spec.classes == (classes if len(classes) > 1 else ())
+    assert (len(train), len(test)) == (12 * len(classes), len(classes))
+    images, labels = test.fetch(np.arange(len(test)))
+    assert (images[:, 2] > images[:, 0]).all()
+    assert labels is None or labels.tolist() == [0, 1]
+
+
+def test_beside_other_subfolders_train_and_test_are_classes(tmp_path: Path) -> None:
+    for name in ("train", "test", "bus"):
+        picture(tmp_path / name / "0.png")
+    assert load(tmp_path).spec.classes == ("bus", "test", "train")
+
+
+def test_two_splits_have_the_same_classes(tmp_path: Path) -> None:
+    for name in ("train/cat", "train/dog", "test/cat", "test/eel"):
+        picture(tmp_path / name / "0.png")
+    with pytest.raises(GanforgeError, match=r"/train and in .*/test differ, as by 'dog': give both the same subfolder"):
+        load(tmp_path)
+
+
 def test_two_images_give_both_splits_one_image_one(tmp_path: Path) -> None:
     picture(tmp_path / "1.png")
     assert len(load(tmp_path)) == 1

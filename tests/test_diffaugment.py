@@ -108,6 +108,15 @@ def test_the_policies_follow_each_other() -> None:
     assert torch.equal(DiffAugment(DiffAugmentOptions()).view(x, d, CLOCK), expected)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_both_pictures_of_a_pair_have_the_same_colours(channels: int) -> None:
+    effect, d = DiffAugment(DiffAugmentOptions(translation=0, cutout=0)), draw(5)
+    effect.channels = channels
+    one, two = pictures(channels=channels), pictures(channels=channels).flip(3)
+    pair = effect.view(torch.cat([one, two], dim=1), d, CLOCK)
+    assert torch.equal(pair, torch.cat([effect.view(one, d, CLOCK), effect.view(two, d, CLOCK)], dim=1))
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [

@@ -11,6 +11,7 @@ from feature_critics import FeatureCritic
 from small_games import assert_resumes_exactly, linear_critic, make_game, make_step
 from torch import Tensor, nn
 
+from ganforge.cli.contract.recipe import couplings
 from ganforge.core import GanforgeError, train
 from ganforge.core.config import parse_settings, resolve
 from ganforge.core.game import AdversarialGame
@@ -109,6 +110,27 @@ def test_a_network_without_hidden_units_is_refused() -> None:
     with pytest.raises(GanforgeError) as error:
         make_game(linear_critic([1.0, 2.0]), dropout=effect())
     assert str(error.value) == "regularizer 'dropout': the network 'discriminator' has no hidden units to drop"
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (["recipe=bigan", "data=digits"], "the network 'discriminator' of this game is no critic of single samples ("),
+        (["recipe=pix2pix", "data=negatives"], "the network 'discriminator' of this game is no critic of single samp"),
+        (
+            ["recipe=pix2pix", "data=negatives", "regularizers.dropout.networks=generator"],
+            "the network 'generator' of this game is no generator from latents (",
+        ),
+    ],
+)
+def test_networks_of_other_inputs_are_refused(registry: Registry, settings: list[str], sentence: str) -> None:
+    with pytest.raises(GanforgeError) as error:
+        built(registry, "regularizers.dropout=true", "data.resolution=32", *settings)
+    assert str(error.value).startswith(f"regularizer 'dropout': {sentence}")
+
+
+def test_two_processes_may_differ() -> None:
+    assert couplings(wide(0.5)) == ["dropout: drawn by each process"]
 
 
 def test_it_shifts_nobody_elses_draws() -> None:

@@ -116,6 +116,12 @@ def test_the_way_across_is_there(registry: Registry) -> None:
 # The recipe.
 
 
+@pytest.mark.parametrize("trick", ["ada", "diffaugment"])
+def test_pairs_can_be_augmented(registry: Registry, trick: str) -> None:
+    step = step_of(registry, "discriminator", f"regularizers.{trick}=true")
+    assert step.on_real.logits.isfinite().all()
+
+
 def test_the_paper_s_settings(registry: Registry) -> None:
     config = resolved(registry, "pix2pix", "negatives", "data.resolution=16")
     assert (config.batch_size, config.recipe.values) == (1, {"l1": 100.0})

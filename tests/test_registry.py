@@ -66,6 +66,18 @@ def test_a_stranger_is_found_and_owned(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert str(registry.owner("recipe", "strange")) == "plugin 'strange-gan' (from stranger-gan 2.0)"
 
 
+def test_a_module_is_registered_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, "strange_gan", GOOD)
+    entries = [EntryPoint(name, "strange_gan", "ganforge") for name in ("one", "two")]
+    monkeypatch.setattr(registry_module, "entry_points", lambda group: entries)
+    registry = Registry()
+    assert registry.owner("recipe", "strange").name == "one"
+    assert [plugin.problem for plugin in registry.plugins] == [
+        "",
+        "plugin 'one' (from stranger-gan 2.0) is the same module",
+    ]
+
+
 @pytest.mark.parametrize("switch", ["1", "all", "strange-gan", "other, strange-gan"])
 def test_strangers_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, switch: str) -> None:
     install(monkeypatch, tmp_path, "strange_gan", GOOD)

@@ -298,3 +298,58 @@ def test_training_leaves_torchs_own_randomness_alone(registry: Registry, tmp_pat
     before = torch.get_rng_state()
     train(tiny.request(), tmp_path / "run", registry=registry)
     assert torch.equal(before, torch.get_rng_state())
+
+
+PLUGIN = """
+from ganforge.core import Options, Regularizer, hookimpl
+
+class Inner(Options):
+    most: int | None = None
+
+class Limits(Options):
+    limit: int | None = None
+    inner: Inner = Inner()
+    attached: bool = True
+    built: bool = True
+
+def build(options):
+    import torch
+    from ganforge.core.game import Effect
+    class Limited(Effect):
+        def attach(self, game):
+            if not options.attached:
+                raise KeyError("oh")
+            part = torch.nn.Module()
+            part.register_parameter("a/b", torch.nn.Parameter(torch.ones(2)))
+            game.networks["generator"].add_module("c/d", part)
+            game.networks["generator"].register_forward_pre_hook(
+                lambda network, given: (given[0] * part.get_parameter("a/b").mean(), *given[1:])
+            )
+    return Limited() if options.built else None
+
+@hookimpl
+def ganforge_regularizers():
+    return [Regularizer(name="limited", summary="", options=Limits, build=build)]
+"""
+
+
+@pytest.fixture
+def limited(tmp_path: Path) -> Registry:
+    (tmp_path / "limits.py").write_text(PLUGIN)
+    return Registry(files=[tiny.FILE, tmp_path / "limits.py"], fallback=BUILTIN)
+
+
+def test_options_that_are_none_and_names_with_a_slash_come_back(limited: Registry, tmp_path: Path) -> None:
+    run = train(tiny.request(regularizers={"limited": True}), tmp_path / "run", registry=limited)
+    loaded = Run.load(tmp_path / "run", registry=limited)
+    assert loaded.config == run.config
+    assert loaded.config.digest() == run.config.digest()
+    assert resume(tmp_path / "run", steps=6, registry=limited).round == 6
+
+
+@pytest.mark.parametrize(
+    ("at", "words"), [("attached", "attach: KeyError"), ("built", "build: .* type Effect, not None")]
+)
+def test_a_trick_that_fails_names_its_owner(limited: Registry, tmp_path: Path, at: str, words: str) -> None:
+    with pytest.raises(GanforgeError, match=rf"regularizer 'limited' of plugin 'limits' .* raised in {words}"):
+        train(tiny.request(regularizers={"limited": {at: False}}), tmp_path / "run", registry=limited)

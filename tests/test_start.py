@@ -12,8 +12,10 @@ import tiny
 import torch
 from command import TINY, TRAIN_TINY, done, refused
 from safetensors.torch import load_file
+from small_games import linear_critic, make_game
 
 from ganforge.core import GanforgeError, Record, Run, RunObserver, resume, train
+from ganforge.core.checkpoint import _taken
 from ganforge.core.config import read_toml
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN
@@ -62,6 +64,14 @@ def test_tricks_and_optimizers_begin_anew(registry: Registry, source: Run, tmp_p
     train(wanted, tmp_path / "run", observers=[seen], registry=registry)
     assert seen.state["effects.ada.p"] == 0.25
     assert seen.optimizers == [0, 0]
+
+
+def test_a_tensor_of_the_game_itself_is_not_taken_over() -> None:
+    game = make_game(linear_critic([1.0, 2.0]))
+    game.register_buffer("count", torch.zeros(()))
+    taken = _taken(game, game.state_dict())
+    assert "count" not in taken
+    assert {name.partition(".")[0] for name in taken} == {"networks", "ema"}
 
 
 def test_a_run_stands_for_its_last_checkpoint_then(registry: Registry, source: Run, tmp_path: Path) -> None:

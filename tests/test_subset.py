@@ -9,9 +9,9 @@ import pytest
 import tiny
 from PIL import Image
 
-from ganforge.core import ArrayData, Data, GanforgeError, resume, train
+from ganforge.core import ArrayData, Data, DataSpec, GanforgeError, resume, train
 from ganforge.core.config import DataConfig, load_data
-from ganforge.core.data import Split, UnpairedData
+from ganforge.core.data import Split, UnpairedData, chosen
 from ganforge.core.options import parse
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN
@@ -85,6 +85,24 @@ def test_points_can_be_few(registry: Registry) -> None:
     assert isinstance(part, ArrayData)
     assert len(part) == 16
     assert part.mixture is not None
+
+
+def test_a_part_of_stacked_digits_knows_the_single_ones(registry: Registry) -> None:
+    part = load(registry, "stacked-digits", samples=20, held_out=10, limit=5)
+    assert (len(part), part.single.spec.classes) == (5, tuple("0123456789"))  # type: ignore[attr-defined]
+
+
+def test_a_limit_reads_nothing_of_what_is_held_out(registry: Registry, tmp_path: Path) -> None:
+    for number in range(60):
+        Image.new("L", (8, 8), number).save(tmp_path / f"{number}.png")
+    options = {"path": str(tmp_path), "channels": 1, "resolution": 8, "memory_gib": 0, "limit": 5}
+    assert not isinstance(load(registry, "folder", "test", **options), ArrayData)
+
+
+def test_a_class_without_a_sample_in_a_split_is_refused(registry: Registry) -> None:
+    data = ArrayData(DataSpec(shape=(2,), classes=("a", "rare")), np.zeros((3, 2), np.float32), np.zeros(3, np.int64))
+    with pytest.raises(GanforgeError, match=r"^option 'data.only': no sample of these classes is in the train split"):
+        chosen(data, "train", ["rare"], None)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 from ganforge.cli.common import paper_link, print_json, print_table
 from ganforge.cli.options import Json, names
@@ -91,7 +90,9 @@ def settings(values: Mapping[str, Any], registry: Registry) -> Iterator[Setting]
         given = values.get(key, default)
         if key in SETS:
             for name, chosen in given.items():
-                yield from _part(f"{key}.{name}", registry.find(SETS[key], name), chosen, registry)
+                yield from _part(
+                    f"{key}.{name}", registry.find(SETS[key], name), chosen, registry, value=chosen is not False
+                )
         elif key in ("architecture", "loss", "recipe"):
             yield from _part(key, registry.find(key, given["name"]), given, registry, value=given["name"])
         elif isinstance(model, type) and issubclass(model, BaseModel):
@@ -104,6 +105,8 @@ def settings(values: Mapping[str, Any], registry: Registry) -> Iterator[Setting]
 
 def _part(key: str, spec: Spec[Any], given: Any, registry: Registry, value: Any = True) -> Iterator[Setting]:
     yield Setting(key, value, "name" if isinstance(value, str) else "boolean", spec.summary)
+    if given is False:
+        return
     given = given if isinstance(given, Mapping) else {}
     options = {name: option for name, option in given.items() if name != "name"}
     yield from _options(key, spec.options, parse(spec.options, options, key), registry)
@@ -128,6 +131,6 @@ def _options(prefix: str, model: type[BaseModel], given: Any, registry: Registry
 
 def _text(value: Any) -> str:
     """A value as `--set` takes it; nothing stands for what is not set."""
-    if value is None or value is PydanticUndefined:
+    if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -103,7 +103,7 @@ def _taken(game: Game, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Those of the networks a game takes over, and of their averages."""
     found = {}
     for name, tensor in tensors.items():
-        holder, network, *_ = name.split(".")
+        holder, network, *_ = [*name.split("."), ""]  # the game's own tensors have no dot
         if holder in ("networks", "ema") and (not game.taken or network in game.taken):
             found[name] = tensor
     return found
@@ -152,7 +152,8 @@ def _restore_optimizers(game: Game, tensors: dict[str, Tensor]) -> None:
     for player in game.players:
         player.optimizer.state.clear()
     for path, value in tensors.items():
-        owner, name, key = path.split("/")
+        owner, _, rest = path.partition("/")
+        name, _, key = rest.rpartition("/")  # a parameter's name may have a slash
         if key == "scaler":
             _restore_scaler(players[owner], value)
             continue

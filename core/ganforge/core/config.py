@@ -214,10 +214,15 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     return merged
 
 
+class Listed(dict[str, Any]):
+    """What was given as a list of names: as a list does, it takes the place of what it is laid on."""
+
+
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`over` laid on `base`. A component may be given by its name alone; another name drops the old one's options.
 
-    `conditioning` in `over`, which stands for both players', takes the place of each player's in `base`.
+    `conditioning` in `over`, which stands for both players', takes the place of each player's in `base`. A list of
+    regularizers or observers takes the place of all in `base`; a mapping adds to them.
     """
     base, over = _named(base), _named(over)
     if COMPLETE in base and "recipe" in over and _lay(base["recipe"], over["recipe"]) != base["recipe"]:
@@ -226,6 +231,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             "leave the file out to train another recipe, or change single settings"
         )
     base = _without_replaced(base, over, COMPONENTS)
+    for key in SETS:
+        if isinstance(base.get(key), list | tuple) and isinstance(over.get(key), Mapping):
+            base[key] = Listed(dict.fromkeys(base[key], True))
     for player in PLAYERS:
         if "conditioning" in over and isinstance(base.get(player), Mapping):
             base[player] = {key: value for key, value in base[player].items() if key != "conditioning"}
@@ -235,13 +243,13 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_replaced(base: Mapping[str, Any], over: Mapping[str, Any], components: Sequence[str]) -> dict[str, Any]:
-    """`base` without the components to which `over` gives another name."""
+    """`base` without the components that have a name and to which `over` gives another."""
 
     def replaced(key: str) -> bool:
         old, new = base.get(key), over.get(key)
         if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
             return False
-        return bool(new.get("name", old.get("name")) != old.get("name"))
+        return bool("name" in old and new.get("name", old["name"]) != old["name"])
 
     return {key: value for key, value in base.items() if key not in components or not replaced(key)}
 
@@ -258,10 +266,10 @@ def _with_names(values: Mapping[str, Any], components: Sequence[str]) -> dict[st
 
 
 def _lay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
+    merged = Listed(base) if isinstance(base, Listed) else dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        if isinstance(old, Mapping):
+        if isinstance(old, Mapping) and not isinstance(value, Listed):
             # `true` switches on what may be on already: then with the options it has.
             value = old if value is True else _lay(old, value) if isinstance(value, Mapping) else value
         merged[key] = value
@@ -295,6 +303,8 @@ def resolve(request: Mapping[str, Any], registry: Registry) -> tuple[Config, Dat
         raise GanforgeError(f"unknown option '{wrong[0]}'{nearest(wrong[0], [*Config.model_fields, *SHORTHANDS])}")
     with attributed(registry, "recipe", recipe.name, "settings"):
         numbers = recipe.settings(options, data.spec)
+        if not isinstance(numbers, Mapping):
+            raise TypeError(f"it must return a mapping, not {type(numbers).__name__}")
     settings = merge({"observers": DEFAULT_OBSERVERS}, numbers)
     settings = merge(merge(settings, _pair(request.get("conditioning"), registry)), wanted)
     settings["recipe"] = {"name": recipe.name, **options.model_dump(mode="json")}
@@ -341,6 +351,8 @@ def load_data(config: DataConfig, registry: Registry, split: Literal["train", "t
     options = parse(spec.options, config.values, "data")
     with attributed(registry, "dataset", config.name, "load"):
         data: Data = spec.load(options, config.request(split))
+        if data is None:
+            raise TypeError("it must return data, not None")
     if config.only and not data.spec.classes:
         raise GanforgeError(f"option 'data.only': '{config.name}' has no classes")
     return chosen(data, split, config.only, config.limit) if config.only or config.limit else data
@@ -361,7 +373,12 @@ def attributed(registry: Registry, kind: str, name: str, doing: str) -> Iterator
 def names_folder(name: str, registry: Registry) -> bool:
     """Whether what `--data` was given is a folder of pictures, and no data set's name."""
     known = not name or name in registry.all("dataset")
-    return not known and ("/" in name or os.sep in name or Path(name).is_dir())
+    return not known and ("/" in name or os.sep in name or _folder(name).is_dir())
+
+
+def _folder(name: str) -> Path:
+    """A user's folder, absolute; `~` is home, and what is no user's home stays as it is."""
+    return Path(os.path.expanduser(name)).absolute()  # noqa: PTH111  pathlib's raises for an unknown user
 
 
 def _data_request(values: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
@@ -374,7 +391,7 @@ def _data_request(values: Mapping[str, Any], registry: Registry) -> dict[str, An
             raise GanforgeError(f"unknown option 'data.{wrong[0]}'{nearest(wrong[0], known)}")
         parsed = {k: v for k, v in values.items() if k not in DataConfig.model_fields}
         return {**values, **parse(spec.options, parsed, "data").model_dump(mode="json")}
-    return _data_request({**values, "name": "folder", "path": str(Path(name).absolute())}, registry)
+    return _data_request({**values, "name": "folder", "path": str(_folder(name))}, registry)
 
 
 def _switched(values: Any) -> Any:
@@ -446,7 +463,7 @@ def _components(config: Config, registry: Registry) -> Config:
         filled[key] = {}
         for name, values in getattr(config, key).items():
             spec = registry.find(kind, name)
-            filled[key][name] = parse(spec.options, values, f"{key}.{name}").model_dump(mode="json")
+            filled[key][name] = parse(spec.options, values, f"{key}.{name}").model_dump(mode="json", exclude_none=True)
     parts = {**config.parts(), "data": ("dataset", config.data.name)}
     filled["plugins"] = {key: registry.owner(kind, name).distribution for key, (kind, name) in parts.items()}
     return config.model_copy(update=filled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -136,28 +136,35 @@ class ArrayData:
 
 def chosen(data: Data, split: Split, only: Sequence[str | int], limit: int | None) -> Data:
     """A split with the classes `only` alone, by name or number and numbered anew in this order, and no more than
-    `limit` samples of it, or of each of two unpaired domains, where it is for training; all in memory.
+    `limit` samples of it, or of each of two unpaired domains, where it is for training. A part of a split is kept in
+    memory.
 
     Which samples are left follows from their number alone: the first hundred are among the first thousand.
 
     Raises:
-        GanforgeError: there is no such class, none at all, or there are fewer samples than `limit`.
+        GanforgeError: there is no such class, none at all, none of its samples, or fewer samples than `limit`.
     """
     spec, places = data.spec, np.arange(len(data))
     if only:
         numbers = list(dict.fromkeys(int(spec.labels(1, name)[0]) for name in only))
         spec = spec.model_copy(update={"classes": tuple(spec.classes[number] for number in numbers)})
         places = places[np.isin(_labels(data), numbers)]
+        if not len(places):
+            raise GanforgeError(f"option 'data.only': no sample of these classes is in the {split} split")
     if limit is not None and split == "train":
         if limit > len(places):
             raise GanforgeError(f"option 'data.limit': there are {len(places)} samples for training, not {limit}")
         if isinstance(data, UnpairedData):  # each domain keeps an order of its own
             return UnpairedData(spec, tuple(chosen(s, split, (), min(limit, len(s))) for s in data.sides))
         places = np.sort(np.random.default_rng(0).permutation(places)[:limit])
+    elif not only:
+        return data
     samples, labels = data.fetch(places)
     if only and labels is not None:
         labels = np.array([numbers.index(label) for label in labels], dtype=np.int64)
-    return ArrayData(spec, samples, labels, getattr(data, "mixture", None))
+    if isinstance(data, ArrayData):  # with what else it has
+        return replace(data, spec=spec, samples=samples, labels=labels)
+    return ArrayData(spec, samples, labels)
 
 
 def _labels(data: Data) -> np.ndarray:

@@ -8,8 +8,10 @@ through the step, where precision, views and look-ahead weights are handled once
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -136,13 +138,18 @@ def _loads_nothing(split: Split) -> Data:
     raise NotImplementedError("these parts came without data")
 
 
+def _blames_nobody(name: str) -> AbstractContextManager[None]:
+    return contextlib.nullcontext()
+
+
 @dataclass(frozen=True)
 class Parts:
     """What a game is made of, built and seeded, before effects are attached.
 
     `build(data, options)` makes the architecture's networks again, conditioned as the config says: for other data,
     with some options other than the config's. `reading` is the loss's, where the loss came by its name. `load` gives
-    a split of the run's data, for a game that is shown held-out samples.
+    a split of the run's data, for a game that is shown held-out samples. What is raised within `attaching(name)` is
+    laid to that effect's owner.
     """
 
     config: Config
@@ -154,6 +161,7 @@ class Parts:
     build: Callable[[DataSpec, Mapping[str, Any]], Networks] = field(default_factory=lambda: _builds_nothing)
     reading: Reading | None = None
     load: Callable[[Split], Data] = field(default_factory=lambda: _loads_nothing)
+    attaching: Callable[[str], AbstractContextManager[None]] = field(default_factory=lambda: _blames_nobody)
 
 
 @dataclass(frozen=True)
@@ -192,8 +200,11 @@ class Game(nn.Module):
         self.loss: LossModule = parts.loss
         self.effects = nn.ModuleDict(parts.effects)
         self.players = self.make_players()
-        for effect in sorted(self.each_effect(), key=lambda effect: effect.attach_order):
-            effect.attach(self)
+        if odd := [player.name for player in self.players if "/" in player.name]:
+            raise ValueError(f"a player's name has no slash, as '{odd[0]}' has")  # a checkpoint's keys have one there
+        for name, effect in sorted(parts.effects.items(), key=lambda named: named[1].attach_order):
+            with parts.attaching(name):
+                effect.attach(self)
         self.to(self.device)
         if self.config.machine.channels_last and self.data.kind == "images":
             self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

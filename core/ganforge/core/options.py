@@ -64,10 +64,18 @@ def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
 
 
 def describe(model: type[BaseModel]) -> list[tuple[str, str, Any, str]]:
-    """Each option as (name, type, default, description), for `recipes show` and the docs."""
+    """Each option as (name, type, default, description), for `recipes show` and the docs.
+
+    The default is None where there is none.
+    """
     schema = model.model_json_schema().get("properties", {})
     return [
-        (name, _type_name(schema.get(name, {})), field.get_default(call_default_factory=True), field.description or "")
+        (
+            name,
+            _type_name(schema.get(name, {})),
+            None if field.is_required() else field.get_default(call_default_factory=True),
+            field.description or "",
+        )
         for name, field in model.model_fields.items()
     ]
 

@@ -132,6 +132,9 @@ class Registry:
         except Exception as error:
             self.plugins.append(replace(plugin, problem=_reason(error)))
             return
+        if (twin := self._manager.get_name(module)) is not None:
+            self.plugins.append(replace(plugin, problem=f"{twin} is the same module"))
+            return
         self._register(module, plugin)
 
     def _register(self, module: object, plugin: Plugin) -> None:

@@ -41,6 +41,9 @@ from ganforge.core.words import Role
 
 log = logging.getLogger("ganforge")
 
+BUILT = {"architecture": Networks, "loss": LossModule, "regularizer": Effect, "observer": RunObserver}
+"""What the specs of a kind build."""
+
 
 class Run:
     """A run directory that exists. `data` is what its networks were built for; `round` how far it got."""
@@ -133,7 +136,7 @@ class Run:
 
     def save_config(self) -> None:
         recorded = {"data_fingerprint": self.fingerprint, "data_spec": self.data.model_dump(mode="json")}
-        text = tomli_w.dumps({**self.config.model_dump(mode="json", exclude_none=True), **recorded})
+        text = tomli_w.dumps({**_told(self.config.model_dump(mode="json")), **recorded})
         write_text(self.directory / "config.toml", text)
 
     def _check_plugins(self, parts: Mapping[str, tuple[str, str]]) -> None:
@@ -142,6 +145,13 @@ class Run:
                 owner = self.config.plugins.get(key, "an unknown plugin")
                 remedy = f"load it with --plugin {owner}" if owner.endswith(".py") else "which is not installed here"
                 raise GanforgeError(f"{self.directory} needs the {kind} '{name}' of {owner}, {remedy}")
+
+
+def _told(values: Any) -> Any:
+    """Without what is None, however deep: TOML has no word for it."""
+    if not isinstance(values, Mapping):
+        return values
+    return {key: _told(value) for key, value in values.items() if value is not None}
 
 
 def train(
@@ -244,7 +254,8 @@ def build_game(config: Config, data: DataSpec, registry: Registry) -> Game:
         }
         reading = registry.find("loss", config.loss.name).reading
         build, load = partial(_build_again, config, registry), partial(load_data, config.data, registry)
-        parts = Parts(config, data, networks, loss, effects, device, build, reading, load)
+        attaching = partial(attributed, registry, "regularizer", doing="attach")
+        parts = Parts(config, data, networks, loss, effects, device, build, reading, load, attaching)
         make = registry.find("recipe", config.recipe.name).game
         with attributed(registry, "recipe", config.recipe.name, "game"):
             game: Game = make(config, parts) if make else AdversarialGame(parts)
@@ -317,7 +328,10 @@ def _build(registry: Registry, kind: str, name: str, values: Mapping[str, Any], 
     spec: Spec[Any] = registry.find(kind, name)
     options = parse(spec.options, values, kind)
     with attributed(registry, kind, name, "build"):
-        return spec.build(options, *context)  # type: ignore[attr-defined]
+        built, wanted = spec.build(options, *context), BUILT[kind]  # type: ignore[attr-defined]
+        if not isinstance(built, wanted):
+            raise TypeError(f"it must return an object of type {wanted.__name__}, not {type(built).__name__}")
+        return built
 
 
 def _play(run: Run, game: Game, data: Data, start: int, observers: Sequence[RunObserver], *, save: bool) -> Run:

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from ganforge.core.files import write_text
 from ganforge.core.pictures import to_pixels
 from ganforge.core.registry import Registry
 from ganforge.core.run import build_game
+
+T = TypeVar("T")
 
 ROUNDS = 4
 TOY_ROUNDS = (200, 1600)
@@ -88,25 +90,31 @@ def given(recipe: str, registry: Registry, folder: Path, data: Mapping[str, Any]
 
 def check(recipe: str, registry: Registry, folder: Path, data: Mapping[str, Any]) -> dict[str, Outcome]:
     """Every promise of one recipe but that of two processes, by name."""
-    try:
-        settings = request(recipe, registry, data, **given(recipe, registry, folder / "first", data))
-        run = train(settings, folder / "run", registry=registry)
-    except Interrupted:
-        raise
-    except GanforgeError as error:
-        return {name: Outcome("fails", str(error)) for name in PROMISES}
-    trial = Trial(recipe, registry, folder, settings, run)
-    tried = PROMISES if run.game.exports() else WITHOUT_EXPORTS
+    trial = _tried(_trained, recipe, registry, folder, data)
+    if isinstance(trial, Outcome):
+        return dict.fromkeys(PROMISES, trial)
+    tried = PROMISES if trial.run.game.exports() else WITHOUT_EXPORTS
     return {name: _tried(promise, trial) if name in tried else NOTHING for name, promise in PROMISES.items()}
 
 
-def _tried(promise: Callable[[Trial], Outcome], trial: Trial) -> Outcome:
+def _trained(recipe: str, registry: Registry, folder: Path, data: Mapping[str, Any]) -> Trial:
+    settings = request(recipe, registry, data, **given(recipe, registry, folder / "first", data))
+    return Trial(recipe, registry, folder, settings, train(settings, folder / "run", registry=registry))
+
+
+def _tried(function: Callable[..., T], *arguments: Any) -> T | Outcome:
+    """What a function gives, or how it fails: whatever goes wrong in a plugin's code is the finding."""
     try:
-        return promise(trial)
+        return function(*arguments)
     except Interrupted:
         raise
-    except Exception as error:  # whatever goes wrong in a plugin's code is the finding
-        return Outcome("fails", f"{type(error).__name__}: {error}".splitlines()[0])
+    except Exception as error:
+        return Outcome("fails", failure(error))
+
+
+def failure(error: Exception) -> str:
+    """The first line of what went wrong; a sentence of ours says itself what kind it is."""
+    return (str(error) if isinstance(error, GanforgeError) else f"{type(error).__name__}: {error}").splitlines()[0]
 
 
 def finite(trial: Trial) -> Outcome:
@@ -251,12 +259,9 @@ def two_processes(
     recipes: Sequence[str], registry: Registry, folder: Path, data: Mapping[str, Any]
 ) -> dict[str, Outcome]:
     """Whether two processes train what one trains with the same batch, for all recipes in one start of torch."""
-    runs = {
-        recipe: request(
-            recipe, registry, data, every=ROUNDS, **given(recipe, registry, folder / "first" / recipe, data)
-        )
-        for recipe in recipes
-    }
+    asked = {recipe: _tried(_asked, recipe, registry, folder / "first" / recipe, data) for recipe in recipes}
+    failed = {recipe: outcome for recipe, outcome in asked.items() if isinstance(outcome, Outcome)}
+    runs = {recipe: settings for recipe, settings in asked.items() if not isinstance(settings, Outcome)}
     job = {
         "plugins": [one.distribution for one in registry.plugins if one.distribution.endswith(".py")],
         "runs": runs,
@@ -267,8 +272,13 @@ def two_processes(
     command = [*worker, "-m", "ganforge.cli.contract.worker", str(folder / "job.json")]
     done = subprocess.run(command, capture_output=True, text=True, env=_environment(), check=False)
     if done.returncode:
-        return dict.fromkeys(recipes, Outcome("fails", f"two processes: {done.stderr.strip().splitlines()[-1]}"))
-    return {recipe: _compared(recipe, registry, folder, runs[recipe]) for recipe in recipes}
+        fails = Outcome("fails", f"two processes: {done.stderr.strip().splitlines()[-1]}")
+        return {**failed, **dict.fromkeys(runs, fails)}
+    return {**failed, **{recipe: _tried(_compared, recipe, registry, folder, runs[recipe]) for recipe in runs}}
+
+
+def _asked(recipe: str, registry: Registry, first: Path, data: Mapping[str, Any]) -> dict[str, Any]:
+    return request(recipe, registry, data, every=ROUNDS, **given(recipe, registry, first, data))
 
 
 def _compared(recipe: str, registry: Registry, folder: Path, settings: Mapping[str, Any]) -> Outcome:

@@ -6,7 +6,9 @@ import json
 import sys
 from pathlib import Path
 
-from ganforge.core import GanforgeError, distributed, train
+from ganforge.cli.contract.recipe import failure
+from ganforge.core import distributed, train
+from ganforge.core.errors import Interrupted
 from ganforge.core.registry import Registry
 from ganforge.plugins.builtin import BUILTIN
 
@@ -19,8 +21,10 @@ def main() -> None:
     for recipe, settings in job["runs"].items():
         try:
             train(settings, folder / recipe, registry=registry)
-        except GanforgeError as error:
-            (folder / f"{recipe}.error").write_text(str(error), encoding="utf-8")
+        except Interrupted:
+            raise
+        except Exception as error:  # of a plugin's code: the finding, and no end of the other recipes
+            (folder / f"{recipe}.error").write_text(failure(error), encoding="utf-8")
     distributed.stop()
 
 

@@ -6,8 +6,9 @@ beside the logits all stay as they were, and so do the copies made for the avera
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ganforge.core import GanforgeError, distributed
-from ganforge.core.game import Critique, Game, Role
+from ganforge.core.game import Critique, Game, Generated, Role
 
 
 def networks_of(game: Game, role: Role) -> list[str]:
@@ -46,13 +47,27 @@ def sketch_critic(game: Game, name: str, trick: str, prepare: Callable[[nn.Modul
     Raises:
         GanforgeError: it is not a critic of samples.
     """
-    try:
+    with _refused(name, trick, "no critic of single samples"):
         return Critique(*sketch(game, name, *game.data.shape, prepare=prepare))
+
+
+def sketch_generator(game: Game, trick: str, prepare: Callable[[nn.Module], object] | None = None) -> Generated:
+    """The generator's `sketch`.
+
+    Raises:
+        GanforgeError: it takes no latents, as a translator.
+    """
+    with _refused("generator", trick, "no generator from latents"):
+        return Generated(*sketch(game, "generator", game.latent.width, prepare=prepare))
+
+
+@contextlib.contextmanager
+def _refused(name: str, trick: str, what: str) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise GanforgeError(
-            f"regularizer '{trick}': the network '{name}' of this game is no critic of single samples ({reason})"
-        ) from error
+        raise GanforgeError(f"regularizer '{trick}': the network '{name}' of this game is {what} ({reason})") from error
 
 
 def critique_shapes(game: Game, name: str, trick: str) -> tuple[Tensor, Tensor]:

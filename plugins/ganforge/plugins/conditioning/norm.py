@@ -74,10 +74,11 @@ class ConditionedNorms(Labelled):
         super().__init__(inner)
         self.labels = labels
 
-    def forward(self, z: Tensor, labels: Tensor) -> Generated:
+    def forward(self, z: Tensor, labels: Tensor, **style: Tensor) -> Generated:
+        """`style` is what the inner generator takes beside z, such as a truncation."""
         self.labels.now = labels
         try:
-            generated: Generated = self.inner(z)
+            generated: Generated = self.inner(z, **style)
         finally:
             self.labels.now = None
         return generated

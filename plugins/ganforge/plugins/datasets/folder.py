@@ -34,6 +34,7 @@ RESOLUTION = 64  # unless asked otherwise
 THREADS = min(16, os.cpu_count() or 1)  # Pillow decodes and resizes outside Python's lock
 DOMAINS = ("A", "B")  # as the folders of CycleGAN's data sets are called, trainA and trainB
 HELD_OUT_NAMES = ("test", "val")
+SPLITS: tuple[Split, ...] = ("train", "test")
 SHOWN = 3  # unreadable files named in the warning
 
 T = TypeVar("T")
@@ -44,7 +45,8 @@ class FolderOptions(Options):
     """Where the pictures are and how they are kept."""
 
     path: str = Field(
-        min_length=1, description="the folder; a subfolder for each class, or none; or trainA and trainB, two domains"
+        min_length=1,
+        description="the folder; a subfolder for each class, or none; in train and test, or not; or trainA and trainB",
     )
     pairs: bool = Field(False, description="each file is a pair of pictures side by side, A|B, for translation")
     channels: Literal[3, 1] = Field(3, description="3: colour; 1: grey")
@@ -61,18 +63,44 @@ def load(options: FolderOptions, request: DataRequest) -> Data:
     """One split of the folder's readable pictures; one in ten is held out, by the hash of its name.
 
     As data sets for translation are distributed, a split may have a subfolder of its own: `trainA` and `trainB`, with
-    or without `testA` and `testB`, are two domains; pairs may lie in `train` and in `test` or `val`.
+    or without `testA` and `testB`, are two domains; pairs may lie in `train` and in `test` or `val`. A folder of
+    nothing but `train` and `test` or `val` (of both it is `test`) has these as its splits, each with the same classes
+    as subfolders.
 
     Raises:
-        GanforgeError: the folder cannot be read, or holds no readable picture, or none for this split.
+        GanforgeError: the folder cannot be read, or holds no readable picture, or none for this split, or the splits
+            have other classes.
     """
     folder = Path(options.path)
-    if options.pairs:
+    if split := _is_split(folder) and not options.pairs:
+        _check_classes(folder)
+    if split or options.pairs:
         return _load(*_own(folder, "", request.split), options, request)
     if not all((folder / f"train{domain}").is_dir() for domain in DOMAINS):
         return _load(folder, False, options, request)
     sides = tuple(_load(*_own(folder, domain, request.split), options, request) for domain in DOMAINS)
     return UnpairedData(sides[0].spec.model_copy(update={"classes": (), "domains": DOMAINS}), sides)
+
+
+def _is_split(folder: Path) -> bool:
+    """Whether all that a folder holds is pictures for training and others that are held out."""
+    try:
+        visible = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError:  # which `find` has the words for
+        return False
+    seen = {path.name for path in visible if path.is_dir() or path.suffix.lower() in decode.SUFFIXES}
+    return "train" in seen and bool(seen & set(HELD_OUT_NAMES)) and seen <= {"train", *HELD_OUT_NAMES}
+
+
+def _check_classes(folder: Path) -> None:
+    """See that a class has the same number in both splits."""
+    train, test = (_own(folder, "", split)[0] for split in SPLITS)
+    ours, theirs = (find_classes(find(path), path) for path in (train, test))
+    if ours != theirs:
+        odd = sorted({*ours} ^ {*theirs})[0]
+        raise GanforgeError(
+            f"the classes in {train} and in {test} differ, as by '{odd}': give both the same subfolders, two or more"
+        )
 
 
 def _own(folder: Path, domain: str, split: Split) -> tuple[Path, bool]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from ganforge.core import GanforgeError
 from ganforge.core.draw import Draw
 from ganforge.core.game import Clock, Effect, Game, Step
+from ganforge.plugins.blocks.stacks import COLOUR, each_picture
 from ganforge.plugins.tricks.ada import AdaOptions, pipeline
 
 
@@ -26,7 +27,7 @@ class Ada(Effect):
 
     def __init__(self, options: AdaOptions) -> None:
         super().__init__()
-        self.options = options
+        self.options, self.channels = options, COLOUR
         self.register_buffer("p", torch.tensor(options.p))
         self.register_buffer("r", torch.zeros(()))
         self.register_buffer("signs", torch.zeros(()))
@@ -34,6 +35,7 @@ class Ada(Effect):
     def attach(self, game: Game) -> None:
         if game.data.kind != "images" or game.data.shape[0] not in (1, 3):
             raise GanforgeError(f"regularizer 'ada' augments grey and colour images, not {game.data}; leave it out")
+        self.channels = game.data.shape[0]
         if game.reading is not None and game.reading.even is None:
             raise GanforgeError(
                 f"regularizer 'ada' counts how often D takes images for real, and loss '{game.config.loss.name}' sets "
@@ -46,7 +48,8 @@ class Ada(Effect):
         if moves:
             images = pipeline.resample(images, pipeline.product([move(chance, height, width) for move in moves]))
         if self.options.colour:
-            images = pipeline.recolour(images, pipeline.colour(chance, channels))
+            matrix = pipeline.colour(chance, min(channels, self.channels))
+            images = each_picture(lambda picture: pipeline.recolour(picture, matrix), images, self.channels)
         return images
 
     def scalars(self, step: Step) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 from ganforge.core import GanforgeError
 from ganforge.core.draw import Draw
 from ganforge.core.game import Clock, Effect, Game
+from ganforge.plugins.blocks.stacks import COLOUR, each_picture
 from ganforge.plugins.tricks.diffaugment import DiffAugmentOptions
 
 
@@ -20,20 +21,26 @@ class DiffAugment(Effect):
 
     def __init__(self, options: DiffAugmentOptions) -> None:
         super().__init__()
-        self.options = options
+        self.options, self.channels = options, COLOUR
 
     def attach(self, game: Game) -> None:
         if game.data.kind != "images":
             raise GanforgeError(f"regularizer 'diffaugment' changes images, not {game.data}; leave it out")
+        self.channels = game.data.shape[0]
 
     def view(self, images: Tensor, draw: Draw, clock: Clock) -> Tensor:
         if self.options.colour:
-            images = contrast(saturation(brightness(images, draw), draw), draw)
+            images = each_picture(lambda picture: colour(picture, draw), images, self.channels)
         if self.options.translation:
             images = translation(images, draw, self.options.translation)
         if self.options.cutout:
             images = cutout(images, draw, self.options.cutout)
         return images
+
+
+def colour(images: Tensor, draw: Draw) -> Tensor:
+    """Brightness, saturation and contrast, in this order."""
+    return contrast(saturation(brightness(images, draw), draw), draw)
 
 
 def brightness(images: Tensor, draw: Draw) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.functional import dropout
@@ -10,8 +12,11 @@ from torch.nn.modules.conv import _ConvNd
 
 from ganforge.core import GanforgeError
 from ganforge.core.game import Effect, Game
-from ganforge.plugins.blocks.attaching import networks_of, sketch
+from ganforge.plugins.blocks.attaching import networks_of, sketch_critic, sketch_generator
 from ganforge.plugins.tricks.dropout import DropoutOptions
+
+Look = Callable[[Callable[[nn.Module], object]], Any]
+"""A sketch of a network after something was done to its copy."""
 
 
 class Dropout(Effect):
@@ -23,19 +28,22 @@ class Dropout(Effect):
     adds are not reached. Masks follow the position of the training, each process drawing its own.
     """
 
+    couples_batch = "dropout: drawn by each process"
+
     def __init__(self, options: DropoutOptions) -> None:
         super().__init__()
         self.rate, self.networks = options.rate, options.networks
 
     def attach(self, game: Game) -> None:
-        chosen: list[tuple[str, tuple[int, ...]]] = []
+        looks: dict[str, Look] = {}
         if self.networks != "generator":
-            chosen += [(name, game.data.shape) for name in networks_of(game, "discriminator")]
+            critics = networks_of(game, "discriminator")
+            looks |= {name: partial(sketch_critic, game, name, "dropout") for name in critics}
         if self.networks != "discriminator":
-            chosen += [("generator", (game.latent.width,))]
+            looks["generator"] = partial(sketch_generator, game, "dropout")
         layers: set[nn.Module] = set()  # two networks may share one
-        for name, shape in chosen:
-            hidden = _hidden_layers(game, name, shape)
+        for name, look in looks.items():
+            hidden = _hidden_layers(look)
             if not hidden:
                 raise GanforgeError(f"regularizer 'dropout': the network '{name}' has no hidden units to drop")
             layers |= {game.networks[name].get_submodule(layer) for layer in hidden}
@@ -47,7 +55,7 @@ def _drop(rate: float, layer: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
     return (dropout(args[0], rate, layer.training),)
 
 
-def _hidden_layers(game: Game, name: str, shape: tuple[int, ...]) -> set[str]:
+def _hidden_layers(look: Look) -> set[str]:
     """The layers whose input depends on other such layers: it requires a gradient when only their weights do."""
     hidden: set[str] = set()
 
@@ -62,5 +70,5 @@ def _hidden_layers(game: Game, name: str, shape: tuple[int, ...]) -> set[str]:
                 layer.requires_grad_(True)
                 layer.register_forward_pre_hook(partial(note, layer_name))
 
-    sketch(game, name, *shape, prepare=watch)
+    look(watch)
     return hidden
