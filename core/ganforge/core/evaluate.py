@@ -19,7 +19,19 @@ from ganforge.core.config import attributed
 from ganforge.core.data import Data
 from ganforge.core.draw import hash64
 from ganforge.core.errors import GanforgeError
-from ganforge.core.evaluation import Asked, Case, Features, Judged, Reference, Sampler, Scorer, Side, Watch, side_of
+from ganforge.core.evaluation import (
+    Asked,
+    Case,
+    Features,
+    Judged,
+    Reference,
+    Sampler,
+    Scorer,
+    Side,
+    Watch,
+    side_of,
+    silent,
+)
 from ganforge.core.latents import Generator
 from ganforge.core.options import parse
 from ganforge.core.registry import Registry
@@ -43,7 +55,7 @@ def evaluate(
     reference: Reference,
     asked: Asked,
     registry: Registry,
-    watch: Watch = lambda what, done, of: None,
+    watch: Watch = silent,
     generator: Generator | None = None,
 ) -> list[Score]:
     """Score generated samples against real ones; some metrics need the `generator` itself.
@@ -77,7 +89,7 @@ class Judge:
         reference: Reference,
         asked: Asked,
         registry: Registry,
-        watch: Watch = lambda what, done, of: None,
+        watch: Watch = silent,
         generator: Generator | None = None,
     ) -> None:
         self.reference, self.asked, self.registry, self.watch = reference, asked, registry, watch

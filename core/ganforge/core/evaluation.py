@@ -74,6 +74,10 @@ Watch = Callable[[str, int, int], None]
 """Told after every batch: what is looked at, how many of it are, and of how many."""
 
 
+def silent(what: str, done: int, of: int) -> None:
+    """Watch nothing."""
+
+
 @dataclass(frozen=True)
 class Case:
     """What a metric is built for: the real data, how many samples are judged, and a seed for what it draws.
@@ -91,7 +95,7 @@ class Case:
     look: Callable[[Data], Features] | None = None
     generator: Generator | None = None
     device: str = "cpu"
-    watch: Watch = lambda what, done, of: None
+    watch: Watch = field(default_factory=lambda: silent)
 
 
 Sampler = Callable[[int, int], tuple[np.ndarray, np.ndarray | None]]
