@@ -265,4 +265,4 @@ def test_a_folder_that_may_not_be_written(run: Path) -> None:
     blocked = run / "config.toml" / "grid.png"  # a file where a folder would have to be, which stops root as well
     assert refused("sample", run, "-o", blocked, *TINY).startswith(f"could not write {blocked}: ")
     assert refused("export", run, "-o", blocked.with_suffix(".onnx"), *TINY).startswith("could not write ")
-    assert refused(*TRAIN_TINY, "--out", blocked).startswith(f"could not write {blocked}/config.toml: ")
+    assert refused(*TRAIN_TINY, "--out", blocked).startswith(f"could not write {blocked}: ")

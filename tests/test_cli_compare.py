@@ -272,7 +272,7 @@ def test_a_damaged_result_is_made_again_from_its_run(here: Here, tmp_path: Path)
 def test_diagnosis_and_curve_are_those_of_the_run(here: Here, tmp_path: Path) -> None:
     here.answers = {}
     out = tmp_path / "out"
-    compare(out, "tiny", "--set", "observers.scores=true", seeds=1)
+    compare(out, "tiny", "--set", "observers.scores.every=25", seeds=1)
     (trained,) = json.loads((out / "compare.json").read_text())["rows"][0]["trainings"]
     assert trained["verdict"] in ("healthy", "suspicious", "failed")
     assert trained["curve"][-1][0] == pytest.approx(trained["minutes"])

@@ -73,14 +73,14 @@ class Session:
 
     def check(self, card: Card) -> None:
         """Raise GanforgeError unless the graph's inputs and outputs are the card's: names, types, shapes."""
-        if not card.inputs:
-            raise GanforgeError(f"{self.where} takes no input: nothing says how many samples it is to make")
         found = [_signature(node) for node in (*self._session.get_inputs(), *self._session.get_outputs())]
         wanted = [_described(one.name, one.dtype, one.sizes) for one in card.inputs]
         wanted += [_described(one.name, one.dtype, card.sizes(one)) for one in card.outputs]
         if found != wanted:
             has, says = ", ".join(found), ", ".join(wanted)
             raise GanforgeError(f"the graph in {self.where} has {has}, and its card says {says}")
+        if not card.inputs:
+            raise GanforgeError(f"{self.where} takes no input: nothing says how many samples it is to make")
 
     def try_out(self, feed: Mapping[str, np.ndarray], seconds: float) -> np.ndarray:
         """Run it once, and no longer than this: a stranger's graph may hold a loop without an end.
