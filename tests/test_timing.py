@@ -98,6 +98,13 @@ def test_a_budget_without_a_round_is_refused() -> None:
         Priced(lambda r, of: 12.0).within(10)
 
 
+def test_a_long_round_is_played_once_to_refuse_it() -> None:
+    priced = Priced(lambda r, of: 90.0)
+    with pytest.raises(GanforgeError, match="a round takes 90 s, and none fits into 60 s"):
+        priced.within(60)
+    assert priced.spent == 90
+
+
 @quick
 def test_a_real_game_is_played_and_torchs_randomness_left_alone() -> None:
     registry = Registry(files=[tiny.FILE], fallback=BUILTIN)

@@ -87,8 +87,7 @@ class Rehearsal:
 
     def whole(self) -> Pace:
         """The time of the training that was asked for."""
-        rounds = self.game.config.steps
-        each = self._seconds(self._play(1, rounds, 0.0).each)
+        rounds, each = self.game.config.steps, self._one()
         return self._timed(rounds, each, rounds * each)
 
     def within(self, budget: float) -> Pace:
@@ -97,7 +96,7 @@ class Rehearsal:
         Raises:
             GanforgeError: no round fits into it.
         """
-        each = self._seconds(self._play(1, self.game.config.steps, 0.0).each)
+        each = self._one()
         if each > budget:
             raise GanforgeError(
                 f"a round takes {each:.3g} s, and none fits into {budget:g} s: set a smaller batch_size, or narrower "
@@ -111,6 +110,17 @@ class Rehearsal:
             if abs(found.seconds / budget - 1) < CLOSE:
                 break
         return Pace(rounds, Time(*(one * rounds / found.rounds for one in found.time)), found.device)
+
+    def _one(self) -> float:
+        """Seconds of a round: of a second one, since memory is taken in the first, unless that is long anyway."""
+        first = self._seconds(self._alone())
+        return first if first > LONGEST else self._seconds(self._alone())
+
+    def _alone(self) -> Time:
+        with torch.random.fork_rng():
+            before = self._now()
+            self._round(1, self.game.config.steps)
+            return _between(before, self._now())
 
     def _timed(self, rounds: int, each: float, seconds: float) -> Pace:
         """The time of so many rounds: the mean round of moments spread evenly over them, times their number.
