@@ -173,15 +173,21 @@ def test_a_card_that_names_classes_the_graph_has_not(labelled: Path, tmp_path: P
     assert "m.onnx cannot be run on a batch of " in refusal(lying)
 
 
-def test_a_graph_with_a_batch_of_its_own(source: Path, tmp_path: Path) -> None:
-    """One whose output has the card's shape and a single sample, whatever is asked for."""
+def with_places(source: Path) -> tuple[onnx.ModelProto, str]:
+    """A graph whose output is called "all" now, and what it was called; with "places", a tensor [1, 1] of which the
+    graph's own checks do not know how large it will be."""
     model = onnx.load(source)
     output = model.graph.output[0].name
     for node in model.graph.node:
         node.output[:] = ["all" if name == output else name for name in node.output]
     model.graph.initializer.append(onnx.helper.make_tensor("one", onnx.TensorProto.INT64, [1], [1]))
-    # NonZero hides from the graph's own checks how many there will be.
     model.graph.node.append(onnx.helper.make_node("NonZero", ["one"], ["places"]))
+    return model, output
+
+
+def test_a_graph_with_a_batch_of_its_own(source: Path, tmp_path: Path) -> None:
+    """One whose output has the card's shape and a single sample, whatever is asked for."""
+    model, output = with_places(source)
     model.graph.initializer.append(onnx.helper.make_tensor("axes", onnx.TensorProto.INT64, [1], [0]))
     model.graph.node.append(onnx.helper.make_node("Squeeze", ["places", "axes"], ["first"]))
     model.graph.node.append(onnx.helper.make_node("Gather", ["all", "first"], [output], axis=0))
@@ -191,13 +197,7 @@ def test_a_graph_with_a_batch_of_its_own(source: Path, tmp_path: Path) -> None:
 
 
 def test_a_graph_whose_output_has_another_rank(source: Path, tmp_path: Path) -> None:
-    model = onnx.load(source)
-    output = model.graph.output[0].name
-    for node in model.graph.node:
-        node.output[:] = ["all" if name == output else name for name in node.output]
-    # Of a size known only when it runs, so that the graph's own checks see nothing.
-    model.graph.initializer.append(onnx.helper.make_tensor("one", onnx.TensorProto.INT64, [1], [1]))
-    model.graph.node.append(onnx.helper.make_node("NonZero", ["one"], ["places"]))
+    model, output = with_places(source)
     model.graph.initializer.append(onnx.helper.make_tensor("first", onnx.TensorProto.INT64, [1], [0]))
     model.graph.node.append(onnx.helper.make_node("Sub", ["first", "first"], ["zero"]))
     model.graph.node.append(onnx.helper.make_node("Gather", ["places", "zero"], ["axis"]))

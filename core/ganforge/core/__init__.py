@@ -6,6 +6,7 @@ A plugin needs `hookimpl`, the specs and `Options`; its `build` functions import
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ganforge.core.data import ArrayData, Data, DataRequest, DataSpec, Mixture, UnpairedData
@@ -64,13 +65,11 @@ __all__ = [
 ]
 
 
+HEAVY = {"Run": "run", "rehearse": "rehearsal", "resume": "run", "train": "run"}
+"""What imports torch, and its module."""
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("Run", "resume", "train"):
-        from ganforge.core import run
-
-        return getattr(run, name)
-    if name == "rehearse":
-        from ganforge.core.rehearsal import rehearse
-
-        return rehearse
+    if name in HEAVY:
+        return getattr(import_module(f"ganforge.core.{HEAVY[name]}"), name)
     raise AttributeError(f"module 'ganforge.core' has no attribute '{name}'")

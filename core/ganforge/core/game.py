@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -138,7 +137,7 @@ def _loads_nothing(split: Split) -> Data:
     raise NotImplementedError("these parts came without data")
 
 
-def _blames_nobody(name: str) -> AbstractContextManager[None]:
+def _blames_nobody(name: str) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext()
 
 
@@ -161,7 +160,7 @@ class Parts:
     build: Callable[[DataSpec, Mapping[str, Any]], Networks] = field(default_factory=lambda: _builds_nothing)
     reading: Reading | None = None
     load: Callable[[Split], Data] = field(default_factory=lambda: _loads_nothing)
-    attaching: Callable[[str], AbstractContextManager[None]] = field(default_factory=lambda: _blames_nobody)
+    attaching: Callable[[str], contextlib.AbstractContextManager[None]] = field(default_factory=lambda: _blames_nobody)
 
 
 @dataclass(frozen=True)

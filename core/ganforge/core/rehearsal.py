@@ -113,14 +113,8 @@ class Rehearsal:
 
     def _one(self) -> float:
         """Seconds of a round: of a second one, since memory is taken in the first, unless that is long anyway."""
-        first = self._seconds(self._alone())
-        return first if first > LONGEST else self._seconds(self._alone())
-
-    def _alone(self) -> Time:
-        with torch.random.fork_rng():
-            before = self._now()
-            self._round(1, self.game.config.steps)
-            return _between(before, self._now())
+        first = self._seconds(self._time(1, 1, self.game.config.steps))
+        return first if first > LONGEST else self._seconds(self._time(1, 1, self.game.config.steps))
 
     def _timed(self, rounds: int, each: float, seconds: float) -> Pace:
         """The time of so many rounds: the mean round of moments spread evenly over them, times their number.
@@ -143,16 +137,20 @@ class Rehearsal:
         """Play from a round on for about `patience`, whole cycles if they fit, after one round that is not counted:
         networks change there, and memory is taken."""
         start = max(start, 1)  # in round 0 effects may say how the training will go, which is not this one
+        first = self._seconds(self._time(start, 1, rounds))
+        n = max(1, int(patience / max(first, 1e-6)))
+        n -= n % self.cycle if n > self.cycle else 0
+        spent = self._time(start + 1, n, rounds)
+        return Played(Time(spent.clock / n, spent.cpu / n), n)
+
+    def _time(self, start: int, n: int, rounds: int) -> Time:
+        """What n rounds take from one on, of so many in all."""
         with torch.random.fork_rng():
             before = self._now()
-            self._round(start, rounds)
-            then = self._now()
-            n = max(1, int(patience / max(self._seconds(_between(before, then)), 1e-6)))
-            n -= n % self.cycle if n > self.cycle else 0
-            for i in range(1, n + 1):
-                self._round(start + i, rounds)
-            spent = _between(then, self._now())
-        return Played(Time(spent.clock / n, spent.cpu / n), n)
+            for round_ in range(start, start + n):
+                self._round(round_, rounds)
+            now = self._now()
+        return Time(now.clock - before.clock, now.cpu - before.cpu)
 
     def _seconds(self, time: Time) -> float:
         return Pace(1, time, self.game.device.type).seconds
@@ -164,7 +162,3 @@ class Rehearsal:
         if self.game.device.type == "cuda":
             torch.cuda.synchronize(self.game.device)
         return Time(time.monotonic(), time.process_time())
-
-
-def _between(one: Time, other: Time) -> Time:
-    return Time(other.clock - one.clock, other.cpu - one.cpu)

@@ -23,15 +23,18 @@ CHECKUPS, OFTEN = 100, 100
 
 def train(entry: Entry, common: Common, rounds: int, seed: int, out: Path, watching: Sequence[str] = ()) -> list[str]:
     """The training as a reader would make it again; `watching` flags change nothing of what is learned."""
-    settings = _set(*common.settings, *entry.row.settings)
-    length = ["--steps", str(rounds), "--seed", str(seed), "--out", str(out)]
-    return ["train", entry.row.recipe, *_flags(common), *watching, *settings, *length]
+    return [*_training(entry, common, watching), "--steps", str(rounds), "--seed", str(seed), "--out", str(out)]
 
 
 def measure(entry: Entry, common: Common, budget: float) -> list[str]:
     """The question how many rounds of a training fit into a budget in seconds."""
+    return [*_training(entry, common), "--budget", f"{budget}s", "--dry-run", "--json"]
+
+
+def _training(entry: Entry, common: Common, watching: Sequence[str] = ()) -> list[str]:
+    """A training without its length."""
     settings = _set(*common.settings, *entry.row.settings)
-    return ["train", entry.row.recipe, *_flags(common), *settings, "--budget", f"{budget}s", "--dry-run", "--json"]
+    return ["train", entry.row.recipe, *_flags(common), *watching, *settings]
 
 
 def _flags(common: Common) -> list[str]:

@@ -91,12 +91,12 @@ class Health(RunObserver):
         `name` is "fake" of the step's own: critics that see what a sample was made of look for that then.
         """
         labels = [None] * self.n if batch.labels is None else batch.labels.split(self.piece)
-        pairs = zip(batch.samples.split(self.piece), labels, strict=False)
         said, whole, latents = [], step.draw, step.latent
-        for place, (samples, label) in enumerate(pairs):
+        pieces = zip(batch.samples.split(self.piece), labels, latents.split(self.piece), strict=False)
+        for place, (samples, label, latent) in enumerate(pieces):
             # What views draw is for a batch, and another for each.
             step.draw = replace(whole, n=self.piece, piece=place, pieces=self.n // self.piece)
-            step.latent = latents[place * self.piece :][: self.piece]
+            step.latent = latent
             said.append(step.critique(samples, label, name=name).logits)
         step.draw, step.latent = whole, latents
         read = step.game.loss.read(torch.cat(said)).float()
