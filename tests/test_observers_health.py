@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,23 @@ def test_the_largest_singular_value_is_that_of_all_layers() -> None:
     assert float(figures.of_weights(network)["singular"]) == pytest.approx(expected, rel=1e-2)
 
 
-@pytest.mark.parametrize("layer", [EqualLinear(3, 4, rate=0.01), EqualConv2d(2, 3)])
-def test_of_equalised_layers_it_is_that_of_the_weights_in_use(layer: EqualLinear | EqualConv2d) -> None:
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("shape", [(3, 4), (1, 9), (40, 5), (128, 576)])
+def test_the_largest_singular_value_of_any_shape(shape: tuple[int, int], seed: int) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    found = float(figures.largest_singular_value(matrix))
+    assert found == pytest.approx(float(torch.linalg.matrix_norm(matrix, 2)), rel=0.02)
+
+
+def test_weights_that_came_apart_have_none() -> None:
+    assert math.isnan(figures.largest_singular_value(torch.tensor([[1.0, math.inf], [0.0, 1.0]])))
+    assert math.isnan(figures.largest_singular_value(torch.full((3, 3), 3e38)))
+    assert figures.largest_singular_value(torch.zeros(3, 3)) == 0
+
+
+@pytest.mark.parametrize("build", [lambda: EqualLinear(3, 4, rate=0.01), lambda: EqualConv2d(2, 3)])
+def test_of_equalised_layers_it_is_that_of_the_weights_in_use(build: Callable[[], EqualLinear | EqualConv2d]) -> None:
+    layer = build()
     in_use = (layer.weight * layer.scale).detach().flatten(1)
     assert float(figures.of_weights(layer)["singular"]) == pytest.approx(
         float(torch.linalg.svdvals(in_use)[0]), rel=0.01
