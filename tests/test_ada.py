@@ -19,10 +19,10 @@ from small_games import assert_resumes_exactly, make_game, mlp_critic
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from ganforge.core import GanforgeError
+from ganforge.core import DataSpec, GanforgeError
 from ganforge.core.config import resolve
 from ganforge.core.draw import Draw
-from ganforge.core.game import Clock
+from ganforge.core.game import Clock, LossModule
 from ganforge.core.registry import Registry
 from ganforge.core.run import build_game
 from ganforge.plugins.tricks.ada import AdaOptions, pipeline
@@ -48,17 +48,24 @@ def pictures(n: int = 6, channels: int = 3, height: int = 12, width: int = 12) -
 
 
 def play(
-    effect: Ada, signs: list[float], *, role: str = "discriminator", start: int = 0, batch: int = 50
+    effect: Ada,
+    signs: list[float],
+    *,
+    role: str = "discriminator",
+    start: int = 0,
+    batch: int = 50,
+    loss: LossModule | None = None,
+    even: float = 0,
 ) -> list[float]:
     """p after each move; in each, half the logits are ±(1 + sign) so that the mean sign is as given."""
     seen = []
     for move, sign in enumerate(signs):
-        logits = torch.where(torch.arange(100) < 50 * (1 + sign), 3.0, -0.1) + effect.options.even
+        logits = torch.where(torch.arange(100) < 50 * (1 + sign), 3.0, -0.1) + even
         step = SimpleNamespace(
             player=SimpleNamespace(role=role),
             duels=[SimpleNamespace(on_real=SimpleNamespace(logits=logits))],
             draw=SimpleNamespace(position=start + move),
-            game=SimpleNamespace(config=SimpleNamespace(batch_size=batch)),
+            game=SimpleNamespace(config=SimpleNamespace(batch_size=batch), loss=loss or LossModule()),
             mean=lambda tensor: tensor.mean(dim=0),
         )
         effect.after_step(cast(Any, step))
@@ -87,10 +94,15 @@ def test_the_generators_moves_do_not_count() -> None:
     assert effect.signs.item() == 0
 
 
-def test_what_cannot_be_placed_may_lie_elsewhere() -> None:
-    """The least-squares critic's 0.5: only what it says above that is sure."""
-    effect = Ada(AdaOptions(images=1000, even=0.5, interval=1, p=0.5))
-    play(effect, [0.2])
+@pytest.mark.parametrize(("targets", "even"), [({}, 0.5), ({"a": -1.0, "b": 1.0, "c": 0.0}, 0.0)])
+def test_what_cannot_be_placed_lies_where_the_loss_reads_it(
+    targets: dict[str, float], even: float, registry: Registry
+) -> None:
+    """A least-squares critic of 0 and 1: only what it says above 0.5 is sure; of -1 and 1, above 0."""
+    spec = registry.find("loss", "least-squares")
+    effect = Ada(AdaOptions(images=1000, interval=1, p=0.5))
+    effect.attach(cast(Any, SimpleNamespace(data=DataSpec(shape=(1, 8, 8)), reading=spec.reading)))
+    play(effect, [0.2], loss=spec.build(spec.options(**targets)), even=even)
     assert effect.r.item() == pytest.approx(0.2)
     assert effect.p.item() == pytest.approx(0.45)
 

@@ -23,9 +23,6 @@ class AdaOptions(Options):
     images: int = Field(500_000, ge=1, description="real images in which p can rise from 0 to 1")
     interval: int = Field(4, ge=1, description="moves of the discriminator between two adjustments of p")
     p: float = Field(0.0, ge=0, le=1, description="probability to start from")
-    even: float = Field(
-        0.0, description="what D says of an image it cannot place: 0 for logits and hinge, 0.5 for least squares"
-    )
     blit: bool = Field(True, description="mirroring, quarter turns and shifts by whole pixels")
     geometry: bool = Field(True, description="scaling, rotation, stretching and shifts by fractions")
     colour: bool = Field(True, description="brightness, contrast, luma flip, hue and saturation")

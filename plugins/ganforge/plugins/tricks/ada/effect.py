@@ -15,8 +15,8 @@ from ganforge.plugins.tricks.ada import AdaOptions, pipeline
 class Ada(Effect):
     """Augments with probability p, and moves p so that r_t = E[sign(D(x))] of training images stays at the target.
 
-    r_t is 0 where D cannot tell and 1 where it has learned the training images; D sees them augmented here, too.
-    Every `interval` moves p goes up or down by interval · batch / images, never below 0.
+    r_t is 0 where D cannot tell, which is where the loss's `Reading` says or at 0, and 1 where it has learned the
+    training images; D sees them augmented here, too. Every `interval` moves p goes up or down by interval · batch / images, never below 0.
 
     State: `p`; `r`, the last r_t; `signs`, the sum of the mean signs since.
     """
@@ -27,7 +27,7 @@ class Ada(Effect):
 
     def __init__(self, options: AdaOptions) -> None:
         super().__init__()
-        self.options, self.channels = options, COLOUR
+        self.options, self.channels, self.even = options, COLOUR, 0.0
         self.register_buffer("p", torch.tensor(options.p))
         self.register_buffer("r", torch.zeros(()))
         self.register_buffer("signs", torch.zeros(()))
@@ -36,11 +36,14 @@ class Ada(Effect):
         if game.data.kind != "images" or game.data.shape[0] not in (1, 3):
             raise GanforgeError(f"regularizer 'ada' augments grey and colour images, not {game.data}; leave it out")
         self.channels = game.data.shape[0]
-        if game.reading is not None and game.reading.even is None:
+        if game.reading is None:
+            return
+        if game.reading.even is None:
             raise GanforgeError(
                 f"regularizer 'ada' counts how often D takes images for real, and loss '{game.config.loss.name}' sets "
                 "no level for that; choose another loss, or the regularizer diffaugment"
             )
+        self.even = game.reading.even
 
     def view(self, images: Tensor, draw: Draw, clock: Clock) -> Tensor:
         chance, (channels, height, width) = pipeline.Chance(draw, self.p), images.shape[1:]
@@ -58,7 +61,8 @@ class Ada(Effect):
     def after_step(self, step: Step) -> None:
         if step.player.role != "discriminator":
             return
-        signs = [step.mean((duel.on_real.logits - self.options.even).sign()).mean() for duel in step.duels]
+        read = step.game.loss.read
+        signs = [step.mean((read(duel.on_real.logits) - self.even).sign()).mean() for duel in step.duels]
         self.signs += torch.stack(signs).mean()
         if (step.draw.position + 1) % self.options.interval:
             return
