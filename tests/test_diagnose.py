@@ -11,7 +11,7 @@ import observed
 import pytest
 import tiny
 from command import ganforge
-from observed import SCORE, record
+from observed import record
 
 from ganforge.core import train
 from ganforge.core.config import Config, merge, parse_settings
@@ -140,12 +140,23 @@ def test_samples_that_are_right_and_few() -> None:
     assert "right-but-few" not in kinds
 
 
-def test_coverage_that_is_lost() -> None:
-    records = measured()
+@pytest.mark.parametrize("figure", ["coverage", "recall"])
+def test_variety_that_is_lost(figure: str) -> None:
+    records = measured(variety_coverage=0.9, variety_recall=0.9)
     for one in records[-4:]:
-        one["variety/coverage"] = 0.35
+        one[f"variety/{figure}"] = 0.35
     (alarm,) = [alarm for alarm in judged(records) if alarm.kind == "variety-lost"]
-    assert "the samples covered 90% of the data around round 500, and cover 35% now" in alarm.message
+    assert alarm.about == f"variety/{figure}"
+    assert alarm.message.startswith(f"{figure} was 90% around round 500 and is 35% now: the share of real samples")
+    without = [{name: value for name, value in one.items() if name != f"variety/{figure}"} for one in records]
+    assert [alarm for alarm in judged(without) if alarm.kind == "variety-lost"] == []
+
+
+def test_variety_of_the_first_rounds_is_none_to_lose() -> None:
+    early = [one | {"round": 50 * i} for i, one in enumerate(measured(), 1)]
+    for one in early:
+        one["variety/recall"] = 1.0 if one["round"] <= 300 else 0.3
+    assert judged(early) == []
 
 
 @pytest.mark.parametrize(("best", "then", "now", "worse"), [(0.01, 0.02, 0.05, True), (0.01, 0.012, 0.015, False)])
@@ -245,7 +256,7 @@ def test_the_page_names_every_alarm_and_limit() -> None:
         start = re.escape(f"| `{limit.kind}` | `{limit.figure}")
         assert re.search(rf"{start}.* {limit.side} {limit.level:g} \| {limit.severity} \|", page), limit.kind
     kinds = re.findall(r'_alarm\(\s+\S+,\s+"([a-z-]+)"', Path(rules.__file__).read_text())
-    assert len(kinds) == 7
+    assert len(kinds) == 8
     for kind in kinds:
         assert f"| `{kind}` |" in page, kind
 

@@ -20,8 +20,8 @@ EXIT_CODES: dict[Verdict, int] = {"healthy": 0, "suspicious": 3, "failed": 4}
 class Diagnosis(NamedTuple):
     """The worst of the alarms that still go on, after which round, and how many there were that have ended.
 
-    `early` says that measurements of variety, which most alarms want, are still to come; `unjudged`, why none are, where
-    there are too few.
+    `early` says that there are too few measurements of variety yet, which most alarms want; `unjudged`, why there will
+    be no more of them.
     """
 
     verdict: Verdict

@@ -29,6 +29,7 @@ UNSTEADY, STEADY = 5.0, 0.05
 SPIKE = 50.0
 """The healthy runs that chose the limits spike by up to 28, for a record."""
 LOST, KNOWN = 0.5, 0.2
+VARIETY = {"variety/coverage": "with a generated one near them", "variety/recall": "that are among generated ones"}
 RIGHT, FEW = 0.9, 0.5
 WORSE = 2.0
 GROWN = 10.0
@@ -237,27 +238,30 @@ def _right_but_few(records: Sequence[Record], config: Config, patience: int) -> 
 
 
 def _lost_variety(records: Sequence[Record], config: Config, patience: int) -> Iterator[Alarm]:
-    """Coverage far below what it was."""
-    known = values(records, "variety/coverage")
-    if len(known) < 2 * patience:
-        return
-    means = [
-        (known[i][0], statistics.mean(value for _, value in known[i : i + patience]))
-        for i in range(len(known) - patience + 1)
-    ]
-    then, best = max(means[:-patience] or means[:1], key=lambda mean: mean[1])
-    now = means[-1][1]
-    if best > KNOWN and now < LOST * best:
-        yield _alarm(
-            records[-1],
-            "variety-lost",
-            "variety/coverage",
-            "suspicious",
-            f"the samples covered {best:.0%} of the data around round {then:,}, and cover {now:.0%} now. Usual causes: "
-            "the generator has let go of kinds it could make, or the players no longer keep up with one another.",
-            *slower(config, "generator"),
-            *unless_on(config, "instance-noise"),
-        )
+    """Coverage or recall far below what it was."""
+    for figure, what in VARIETY.items():
+        # Of noise in the first rounds each sample is far from the next, and all real ones are among them.
+        known = [value for value in values(records, figure) if value[0] > WARM_UP]
+        if len(known) < 2 * patience:
+            continue
+        means = [
+            (known[i][0], statistics.mean(value for _, value in known[i : i + patience]))
+            for i in range(len(known) - patience + 1)
+        ]
+        then, best = max(means[:-patience], key=lambda mean: mean[1])
+        now = means[-1][1]
+        if best > KNOWN and now < LOST * best:
+            yield _alarm(
+                records[-1],
+                "variety-lost",
+                figure,
+                "suspicious",
+                f"{figure.removeprefix('variety/')} was {best:.0%} around round {then:,} and is {now:.0%} now: the "
+                f"share of real samples {what}. Usual causes: the generator has let go of kinds it could make, or the "
+                "players no longer keep up with one another.",
+                *slower(config, "generator"),
+                *unless_on(config, "instance-noise"),
+            )
 
 
 def _worse_scores(records: Sequence[Record], best: Mapping[str, float | str]) -> Iterator[Alarm]:
