@@ -295,3 +295,12 @@ def test_what_was_not_measured_is_not_said_to_be_healthy(
     assert ("as far as losses and gradients tell" in told.out) == (early or bool(why))
     assert ("it is early" in told.out) == early
     assert (f"variety was not judged: {why}" in told.out) == bool(why)
+
+
+def test_of_a_translation_it_is_said_that_variety_was_not_judged(tmp_path: Path, registry: Registry) -> None:
+    asked = {"recipe": "cyclegan", "data": "negatives", "steps": 1, "batch_size": 2, "observers": ["alarms", "health"]}
+    train(merge(registry.find("recipe", "cyclegan").small, asked), tmp_path / "run", registry=registry)
+    done = ganforge("diagnose", tmp_path / "run")
+    assert done.code == 0
+    assert done.out.startswith("healthy after round 1, as far as losses and gradients tell")
+    assert "variety was not judged: `health` looks at a critic and a generator that takes latents" in done.out

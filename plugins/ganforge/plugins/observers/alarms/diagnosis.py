@@ -72,7 +72,8 @@ def _unjudged(records: Sequence[Record], config: Config, patience: int) -> str |
     if "health" not in config.observers:
         return "the observer `health` is off"
     round_ = records[-1]["round"]
-    if not _measured(records, 0) and round_ >= config.observers["health"].get("every", config.steps):
+    first = min(config.observers["health"].get("every", config.steps), config.steps)
+    if round_ >= first and not _measured(records, 0):
         return (
             "`health` looks at a critic and a generator that takes latents, in one process; not at translations, at "
             "games without a discriminator, nor with several processes"
