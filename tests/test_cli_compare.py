@@ -45,7 +45,7 @@ class Here:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.commands: list[list[str]] = []
-        self.answers: dict[str, Ran] = {"diagnose": Ran(0, 1, 1, json.dumps({"alarms": []}))}
+        self.answers: dict[str, Ran] = {"diagnose": Ran(0, 1, json.dumps({"alarms": []}))}
         self.interrupts = ""
         monkeypatch.setattr(commands, "POINTS", 2)  # each is a checkpoint, which waits for the disk
         monkeypatch.setattr(Processes, "run", lambda processes, *arguments: self.run(processes, *arguments))
@@ -54,7 +54,7 @@ class Here:
         self.commands.append(list(arguments))
         if "--dry-run" in arguments:
             budget = float(arguments[arguments.index("--budget") + 1].removesuffix("s"))
-            return Ran(0, 1, 1, json.dumps({"rounds": round(budget / PER_ROUND), "budget_seconds": budget}))
+            return Ran(0, 1, json.dumps({"rounds": round(budget / PER_ROUND), "budget_seconds": budget}))
         if arguments[0] == self.interrupts:
             os.kill(os.getpid(), signal.SIGINT)
             assert processes.stopped.wait(60)
@@ -65,7 +65,7 @@ class Here:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(outcome.err)
         rounds = int(arguments[arguments.index("--steps") + 1]) if "--steps" in arguments else 0
-        return Ran(outcome.code, 1 + PER_ROUND * rounds, 1 + PER_ROUND * rounds, outcome.out)
+        return Ran(outcome.code, 1 + PER_ROUND * rounds, outcome.out)
 
     def trained(self) -> list[str]:
         """The recipes and settings of trainings since last asked, measurements left out."""
@@ -313,7 +313,7 @@ def test_a_row_that_diverges_is_told_of_and_the_others_go_on(here: Here, tmp_pat
 
 def test_what_a_second_try_may_mend_is_tried_again(here: Here, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    here.answers["evaluate"] = Ran(2, 1, 1, "")
+    here.answers["evaluate"] = Ran(2, 1, "")
     assert "Every row failed: tiny. There is none to take." in compare(out, "tiny", seeds=1).out
     assert not (out / "rows" / "tiny" / "seed-0.json").exists()
     del here.answers["evaluate"]
@@ -376,7 +376,7 @@ def children(pid: int) -> list[int]:
 def test_rounds_that_take_longer_to_time_than_the_budget_say_so(
     comparison: Comparison, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Processes, "run", lambda _, arguments, log, limit: Ran(-9, 1, limit + 1, ""))
+    monkeypatch.setattr(Processes, "run", lambda _, arguments, log, limit: Ran(-9, limit + 1, ""))
     with pytest.raises(playing.RowFailed, match="timing its rounds takes longer than its budget: set a smaller"):
         playing.measure(comparison, comparison.entries[0], Processes((), 1))
 
@@ -410,7 +410,7 @@ def test_a_labelled_row_is_judged_by_a_classifier_too(comparison: Comparison) ->
     first, second = commands.evaluate(Path("run"), entry, comparison.scoring)
     assert first[:4] == ["evaluate", "run", "--samples", "1200"]
     assert first[first.index("--metrics") + 1] == "kid,fid,prdc"
-    assert second[-5:] == ["--metrics", "conditional-accuracy", "--features", "classifier", "--no-floor"]
+    assert second[-6:] == ["--metrics", "conditional-accuracy", "--features", "classifier", "--split", "train"]
     assert commands.sample(Path("run"), entry, Path("a.png"))[2:4] == ["--n", "60"]
 
 
@@ -425,15 +425,17 @@ def test_scores_on_the_way_are_as_many_in_every_row(comparison: Comparison) -> N
 
 def test_the_curve_is_read_from_the_records(comparison: Comparison) -> None:
     names = ("score/kid_random-smoke-test@1k", "score/kid_std_random-smoke-test@1k", "loss/generator")
-    timed = ((5, 1.0), (10, 2.0), (15, 5.0))  # rounds that cost more and more
-    records = [{"round": r, "seconds": s, **dict.fromkeys(names, r / 10)} for r, s in timed]
-    assert list(playing.curve(records, 4.0, comparison.scoring)) == [Point(0.5, 0.5), Point(1.5, 1), Point(4, 1.5)]
-    assert playing._seconds(records, Ran(0, 6.0, 12.0, ""), comparison.machine) == 4.0
+    timed = ((5, 60), (10, 120), (15, 300))  # rounds that cost more and more, on a machine that is busy
+    records = [{"round": r, "seconds": 3 * s, "cpu_seconds": s, **dict.fromkeys(names, r / 10)} for r, s in timed]
+    told = playing.curve(records, comparison.machine, comparison.scoring)
+    assert list(told) == [Point(1, 0.5), Point(3, 1), Point(8, 1.5)]
+    told = playing.curve(records, Machine("cuda", 1, 1), comparison.scoring)
+    assert list(told) == [Point(3, 0.5), Point(9, 1), Point(24, 1.5)]
 
 
 @pytest.mark.parametrize(("code", "verdict"), [(0, "healthy"), (3, "suspicious"), (4, "failed")])
 def test_a_diagnosis(here: Here, tmp_path: Path, code: int, verdict: str) -> None:
-    here.answers["diagnose"] = Ran(code, 1, 1, json.dumps({"verdict": verdict, "alarms": [{"round": 1}]}))
+    here.answers["diagnose"] = Ran(code, 1, json.dumps({"verdict": verdict, "alarms": [{"round": 1}]}))
     found = playing.diagnose(tmp_path, Processes((), 1), tmp_path / "log")
     assert found == (verdict, ({"round": 1},))
 

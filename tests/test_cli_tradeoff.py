@@ -72,11 +72,12 @@ def test_real_pictures_are_looked_at_once(run: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_table_and_a_picture(run: Path, tmp_path: Path) -> None:
     lines = done("evaluate", run, *COMMON, "--truncations", "0.5,1", "--out", tmp_path / "curve").out.splitlines()
-    assert lines[0].split() == ["truncation", "fid_classifier@24", "is_classifier@24", "is_std_classifier@24"]
+    names = [f"{figure}_classifier@24[features.images=256]" for figure in ("fid", "is", "is_std")]
+    assert lines[0].split() == ["truncation", *names]
     assert [line.split()[0] for line in lines[1:]] == ["0.5", "1", "real"]
     root = ElementTree.parse(tmp_path / "curve" / "trade-off.svg").getroot()
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"0.5", "1", "fid_classifier@24", "is_classifier@24"} <= set(texts)
+    assert {"0.5", "1", *names[:2]} <= set(texts)
 
 
 def test_the_first_metric_goes_up_and_the_second_across() -> None:

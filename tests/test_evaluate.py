@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +15,41 @@ import tiny
 from command import TINY, TRAIN_TINY, done, refused
 from PIL import Image
 
+from ganforge.cli.evaluate import show
 from ganforge.core import ArrayData, DataSpec, GanforgeError
 from ganforge.core.card import Score
+from ganforge.core.data import Split
 from ganforge.core.evaluate import evaluate
 from ganforge.core.evaluation import Asked, Reference
 from ganforge.core.latents import Generator, Latent
 from ganforge.core.registry import Registry
+from ganforge.core.versions import own_version
 from ganforge.plugins.builtin import BUILTIN
 from ganforge.serve import load
 
 SPY = """
+from pathlib import Path
+
+from pydantic import Field
+
 from ganforge.core import FeatureExtractor, Metric, Options, hookimpl
 
 CALLS = []
+KNOWN = {"weights": "of the spy", "preprocessing": "none"}
 
 class Brightness(Options):
     scale: float = 1.0
+    place: Path | None = Field(None, exclude=True)
+
+class Lightness(Options):
+    shade: str = "grey"
+    steps: int = 3
 
 def build(options, training):
     from ganforge.core.evaluation import Extractor, Features
 
     class Spy(Extractor):
-        weights, preprocessing, dim, standard = "of the spy", "none", 1, True
+        weights, preprocessing, dim, standard = KNOWN["weights"], KNOWN["preprocessing"], 1, True
 
         def embed(self, pixels):
             CALLS.append(len(pixels))
@@ -59,8 +73,10 @@ def mean(options, case):
 
 def bright(options, case):
     class Bright:
+        provenance = {"weights": "of its own"}
+
         def update(self, batch, real):
-            assert len(batch.samples) == len(batch.features)
+            assert batch.features is None or len(batch.samples) == len(batch.features)
 
         def compute(self):
             return {"bright": 1.0}
@@ -95,7 +111,7 @@ def endless(options, case):
 
 @hookimpl
 def ganforge_feature_extractors():
-    return [FeatureExtractor(name="spy", summary="", options=Brightness, build=build)]
+    return [FeatureExtractor(name="spy", summary="", options=Brightness, build=build, requires=("PIL.Image",))]
 
 @hookimpl
 def ganforge_metrics():
@@ -107,7 +123,9 @@ def ganforge_metrics():
         Metric(name="labelled", summary="", build=mean, needs=frozenset({"images", "labels"})),
         Metric(name="hungry", summary="", build=mean, needs=needs, least=30),
         Metric(name="needy", summary="", build=mean, needs=needs, requires=("a_module_nobody_has",)),
-        Metric(name="bright", summary="", build=bright, needs=needs | {"images"}),
+        Metric(name="bright", summary="", build=bright, needs=needs | {"images"}, options=Lightness),
+        Metric(name="dark", summary="", build=bright, needs=frozenset({"images"}), options=Lightness),
+        Metric(name="helped", summary="", build=mean, needs=needs, requires=("importlib", "torchmetrics")),
         Metric(name="bare", summary="", build=bare, needs=needs),
         Metric(
             name="curious", summary="", build=curious, needs=frozenset({"generator", "extractor"}), floor=False
@@ -137,10 +155,10 @@ def calls() -> list[int]:
     return answer
 
 
-def pictures(value: int, n: int = 20) -> ArrayData:
-    """Grey 4×4 pictures around one brightness, no two alike."""
-    samples = np.full((n, 1, 4, 4), value, np.uint8) + (np.arange(n) % 20).astype(np.uint8)[:, None, None, None]
-    return ArrayData(DataSpec(shape=(1, 4, 4)), samples)
+def pictures(value: int, n: int = 20, side: int = 4) -> ArrayData:
+    """Grey square pictures around one brightness, no two alike."""
+    samples = np.full((n, 1, side, side), value, np.uint8) + (np.arange(n) % 20).astype(np.uint8)[:, None, None, None]
+    return ArrayData(DataSpec(shape=(1, side, side)), samples)
 
 
 def made(start: int, n: int) -> tuple[np.ndarray, None]:
@@ -203,6 +221,72 @@ def test_real_features_are_kept_until_anything_changes_them(spied: Registry) -> 
     assert len(calls()) == 9
     scored(spied, pictures(50), pictures(100), "gap", seed=1)
     assert len(calls()) == 9
+
+
+def test_kept_features_are_found_by_all_that_decides_them(
+    spied: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    def kept(training: ArrayData, test: ArrayData, split: Split = "test", **asked: Any) -> int:
+        """How many sets of features there are after a score."""
+        wanted = Asked({"gap": {}}, "spy", samples=20, **asked)
+        side = test.spec.shape[1]
+        reference = Reference(training, test, split, floor=False)
+        evaluate(lambda start, n: (np.zeros((n, 1, side, side), np.uint8), None), reference, wanted, spied)
+        return len(list((tmp_path / "cache" / "features").iterdir()))
+
+    same = (pictures(50), pictures(100))
+    assert kept(*same) == kept(*same) == 1
+    # Where weights lie, and a library that none of it goes through, change nothing.
+    assert kept(*same, extractor_options={"place": str(tmp_path)}) == 1
+    installed = {"ganforge": "1", "torch": "1", "pillow": "1", "torchmetrics": "1"}
+    monkeypatch.setattr("ganforge.core.versions.version", installed.__getitem__)
+    assert kept(*same) == 2
+    installed["torchmetrics"] = "2"
+    assert kept(*same) == 2
+    assert kept(*same, split="train") == 3
+    assert kept(pictures(50, side=8), pictures(100, side=8)) == 4
+    assert kept(*same, extractor_options={"scale": 2.0}) == 5
+    for count, library in enumerate(("ganforge", "torch", "pillow"), start=6):
+        installed[library] = "2"
+        assert kept(*same) == count
+    known = sys.modules["ganforge_plugin_spy"].KNOWN
+    for count, part in enumerate(("weights", "preprocessing"), start=9):
+        monkeypatch.setitem(known, part, "another")
+        assert kept(*same) == count
+
+
+def test_a_score_tells_the_libraries_it_went_through(spied: Registry, tmp_path: Path) -> None:
+    helped, _, gap, _, dark = scored(
+        spied,
+        pictures(50),
+        pictures(100),
+        *("helped", "gap", "dark"),
+        extractor_options={"place": str(tmp_path / "weights")},
+    )
+    expected = {name: version(name) for name in ("torch", "pillow", "torchmetrics")} | {"ganforge": own_version()}
+    libraries = [{k: v for k, v in score.provenance.items() if k in expected} for score in (helped, gap, dark)]
+    del expected["torchmetrics"], expected["pillow"]
+    assert libraries[2] == expected
+    expected["pillow"] = version("pillow")
+    assert libraries[1] == expected
+    assert libraries[0] == expected | {"torchmetrics": version("torchmetrics")}
+    # A metric's own network is told as well, and no place on this machine is.
+    assert dark.provenance["dark.weights"] == "of its own"
+    assert str(tmp_path) not in helped.model_dump_json()
+
+
+def test_a_name_tells_the_options_that_were_set(spied: Registry, tmp_path: Path) -> None:
+    def names(metric: str, settings: dict[str, Any], **features: Any) -> list[str]:
+        wanted = Asked({metric: settings}, "spy", features, samples=20)
+        return [score.name for score in evaluate(made, Reference(pictures(50), pictures(100)), wanted, spied)]
+
+    assert names("bright", {}) == ["bright_spy@20"]
+    assert names("bright", {"steps": 3, "shade": "grey"}, place=str(tmp_path), scale=1) == ["bright_spy@20"]
+    assert names("bright", {"steps": 4}) == ["bright_spy@20[steps=4]"]
+    assert names("bright", {"shade": "blue"}, scale=2) == ["bright_spy@20[shade=blue,features.scale=2.0]"]
+    assert names("dark", {"steps": 4}, scale=2) == ["bright@20[steps=4]"]  # which sees no features
 
 
 class Counted:
@@ -278,6 +362,8 @@ def test_a_name_without_a_number_is_of_fifty_thousand_standard_ones(spied: Regis
     asked = {"samples": 50_000, "batch_size": 50_000}
     assert scored(spied, many, many, "gap", **asked)[0].name == "gap"
     assert scored(spied, many, many, "gap", about={"truncation": 0.5}, **asked)[0].name == "gap_spy@50k"
+    scaled = scored(spied, many, many, "gap", extractor_options={"scale": 2.0}, **asked)
+    assert scaled[0].name == "gap_spy@50k[features.scale=2.0]"
     assert scored(spied, many, pictures(100), "gap", **asked)[0].name == "gap_spy@50k"  # few real ones
     assert scored(spied, pictures(50), pictures(100), "gap", samples=5000)[0].name == "gap_spy@5k"
 
@@ -354,6 +440,12 @@ def test_a_run_and_its_file_score_the_same(tmp_path: Path, monkeypatch: pytest.M
     # Of another seed or truncation they are others.
     done("evaluate", file, *common, "--write-card", "--truncation", 0.5)
     assert len(load(file).card.scores) == 2 * len(of_file)
+    # So are those of other options: of the metric, or of the features.
+    for setting in ("prdc.k=3", "features.dim=32"):
+        done("evaluate", file, *common, "--write-card", "--set", setting)
+    names = [score.name for score in load(file).card.scores]
+    assert len(names) == 4 * len(of_file) - 1  # fid is the same with another k
+    assert {"coverage_k3_random-smoke-test@24[k=3]", "fid_random-smoke-test@24[features.dim=32]"} <= set(names)
 
 
 def test_writing_scores_keeps_what_else_a_file_says(tmp_path: Path) -> None:
@@ -372,6 +464,23 @@ def test_writing_scores_keeps_what_else_a_file_says(tmp_path: Path) -> None:
     assert [score.name for score in load(file).card.scores] == ["one"]
     with pytest.raises(ValueError, match="finite"):
         Score(name="none", value=float("nan"), provenance={})
+
+
+def test_a_score_takes_the_place_of_none_but_the_same_measurement(tmp_path: Path) -> None:
+    from ganforge.export import write_scores
+
+    run, file = tmp_path / "run", tmp_path / "tiny.onnx"
+    done(*TRAIN_TINY, "--steps", 2, "--out", run)
+    done("export", run, "-o", file, *TINY)
+    told = {"metric": "kid", "kid.subsets": 100, "extractor": "net", "features.side": 128, "weights": "a", "seed": 0}
+    told |= {"preprocessing": "none", "samples": 9, "real": 9, "split": "test", "data": "d", "truncation": 0.5}
+    first = Score(name="kid_net@9", value=0, provenance=told)
+    others = [first.model_copy(update={"provenance": {**told, key: "another"}}) for key in told]
+    card = write_scores(file, [first, *others])
+    assert list(card.scores) == [first, *others]
+    # With other libraries, or beside another floor, it is the same measured again.
+    again = Score(name="kid_net@9", value=1, provenance={**told, "torch": "9", "net-lib": "2", "floor": 3.0})
+    assert list(write_scores(file, [again]).scores) == [again, *others]
 
 
 def test_a_file_knows_the_options_of_its_data(tmp_path: Path) -> None:
@@ -429,6 +538,15 @@ def test_a_table_says_what_real_data_scores(tmp_path: Path, monkeypatch: pytest.
     assert lines[-1] == "24 samples beside 24 real ones of the test split"
     floors = [line.split()[-1] for line in done("evaluate", run, *common, "--no-floor").out.splitlines()]
     assert floors[0] == "value"  # there is no column of floors
+
+
+def test_a_table_says_how_right_the_classifier_is(capsys: pytest.CaptureFixture[str]) -> None:
+    told: dict[str, str | int | float] = {"samples": 9, "real": 8, "split": "train", "classifier accuracy": 0.9204}
+    show([Score(name="conditional_accuracy_classifier@9", value=0.5, provenance={**told, "floor": 0.9})], False)
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "9 samples beside 8 real ones of the train split",
+        "the classifier is right about 92.0% of real pictures that it has not seen",
+    ]
 
 
 def test_the_usual_metrics_need_no_more_samples_than_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

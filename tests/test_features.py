@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 import torch
 
 from ganforge.core import ArrayData, DataRequest, DataSpec, GanforgeError
+from ganforge.core.evaluation import Asked
 from ganforge.core.registry import Registry
+from ganforge.core.seer import Seer
 from ganforge.plugins.blocks.torchvision_import import import_with_torchvision
 from ganforge.plugins.blocks.weights import hash_weights, read_verified
 
@@ -131,6 +134,12 @@ def test_inception_is_torch_fidelity_s(
     for ours, theirs in zip(extractor(images), expected, strict=True):
         torch.testing.assert_close(ours, theirs)
     assert extractor.standard
+    # A score tells the checksum, not where the file was or how it came there.
+    given = {"weights": str(inception_weights), "download": True}
+    seer = Seer(data(), Asked({}, "inception", given), registry)
+    assert {key for key in seer.provenance() if key.startswith("features.")} == {"features.repeat_grey"}
+    assert seer.provenance()["weights"] == network.SHA256
+    assert seer.provenance()["torch_fidelity"] == version("torch-fidelity")
     grey = build(registry, "inception", data(1), weights=inception_weights, repeat_grey=True)
     assert not grey.standard
     torch.testing.assert_close(grey(images[:, :1]), extractor(images[:, :1].expand(-1, 3, -1, -1).contiguous()))

@@ -39,7 +39,7 @@ def accuracy(registry: Registry, labels: Any, n: int = 200) -> tuple[float, floa
 
     asked = Asked({"classification-accuracy-score": OPTIONS}, samples=n)
     (score,) = evaluate(sample, Reference(TRAINING, TEST), asked, registry)
-    assert score.name == f"cas@{n}"
+    assert score.name == f"cas@{n}[width=4,images=4000]"
     return score.value, float(score.provenance["floor"])
 
 

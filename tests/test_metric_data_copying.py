@@ -162,7 +162,9 @@ def test_an_evaluation_gives_it_both_splits(registry: Registry, tmp_path: Any, m
     asked = Asked({"ct": {"cells": 2}}, "random-smoke-test", samples=100)
     told: set[str] = set()
     scores = evaluate(copied, Reference(training, test), asked, registry, lambda what, done, of: told.add(what))
-    assert [score.name for score in scores] == ["ct_random-smoke-test@100", "ct_share_random-smoke-test@100"]
+    assert [score.name for score in scores] == [
+        f"{figure}_random-smoke-test@100[cells=2]" for figure in ("ct", "ct_share")
+    ]
     assert scores[0].value < -5
     assert "floor" not in scores[0].provenance
     assert told == {"real, all of the training split", "real", "generated"}

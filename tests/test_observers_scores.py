@@ -44,12 +44,17 @@ def kept(run: Run) -> dict[str, Any]:
     return score
 
 
+def told(run: Run) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run.directory / "scores.jsonl").read_text().splitlines()]
+
+
 def test_scores_are_in_the_records_and_the_best_is_a_run(tmp_path: Path, registry: Registry) -> None:
     run = train(request(), tmp_path / "run", registry=registry)
     found = scores(run)
     assert list(found) == [2, 4, 6, 8]
     best = min(found, key=found.__getitem__)
-    assert kept(run) == {"figure": NAME.removeprefix("score/"), "value": found[best], "round": best}
+    expected = {"figure": NAME.removeprefix("score/"), "value": found[best], "round": best}
+    assert kept(run) == {**expected, "provenance": told(run)[0]["scores"][NAME]}
     opened = Run.load(tmp_path / "run" / "best", registry=registry)
     assert opened.sample(2).shape == (2, 1, 8, 8)
     assert opened.round == best
@@ -61,11 +66,15 @@ def test_the_score_is_what_evaluate_says(tmp_path: Path, registry: Registry) -> 
     from ganforge.core.evaluation import Asked, Reference
 
     run = train(request(), tmp_path / "run", registry=registry)
-    reference = Reference(*(load_data(run.config.data, registry, split) for split in ("train", "test")), floor=False)
-    asked = Asked({"fid": {}}, "random-smoke-test", samples=20)
+    reference = Reference(*(load_data(run.config.data, registry, split) for split in ("train", "test")))
+    about = {"recipe": "tiny", "config": run.config.digest(), "sampled by": f"torch {torch.__version__}"}
+    asked = Asked({"fid": {}}, "random-smoke-test", samples=20, about=about)
     (score,) = evaluate(run.game.averaged_generator.sampler(0), reference, asked, registry)
     assert "score/" + score.name == NAME
     assert score.value == pytest.approx(scores(run)[8], rel=1e-6)
+    # Where it comes from is written once, with what real data scores.
+    assert told(run) == [{"round": 2, "scores": {NAME: score.provenance}}]
+    assert score.provenance["floor"] > 0
 
 
 @pytest.mark.parametrize(("figure", "choose"), [("coverage", max), ("coverage_k3", max)])
@@ -93,8 +102,56 @@ def test_an_interrupted_run_ends_with_the_same_best(tmp_path: Path, registry: Re
     parts = resume(tmp_path / "parts", registry=registry)
     assert scores(parts) == scores(whole)
     assert kept(parts) == kept(whole)
+    assert told(parts) == told(whole)
     first, second = (Run.load(run.directory / "best", registry=registry).game.state_dict() for run in (whole, parts))
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+
+
+def test_another_library_is_told_from_where_it_was_used(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(request(), tmp_path / "run", registry=registry, observers=[Crash(7)])
+    file = tmp_path / "run" / "scores.jsonl"
+    file.write_text(file.read_text() + '{"round": 7, "scores": {}}\n{"rou')  # of rounds to come, and cut off
+    monkeypatch.setattr("ganforge.core.versions.own_version", lambda: "another")
+    run = resume(tmp_path / "run", registry=registry)
+    assert [line["round"] for line in told(run)] == [2, 8]
+    first, second = (line["scores"][NAME] for line in told(run))
+    assert second == {**first, "ganforge": "another"}
+
+
+def test_a_run_whose_scores_came_without_provenance_goes_on(tmp_path: Path, registry: Registry) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(request(), tmp_path / "run", registry=registry, observers=[Crash(7)])
+    (tmp_path / "run" / "scores.jsonl").unlink()
+    best = tmp_path / "run" / "best" / "score.json"
+    best.write_text(json.dumps({"figure": NAME.removeprefix("score/"), "value": 0.0, "round": 2}))
+    run = resume(tmp_path / "run", registry=registry)
+    assert kept(run)["value"] == 0
+    assert [line["round"] for line in told(run)] == [8]
+
+
+def test_real_data_without_a_score_costs_no_other(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from ganforge.core.evaluate import Judge
+
+    asked: list[str] = []
+    score = Judge.score
+
+    def picky(judge: Judge, sides: Any) -> Any:
+        asked.extend(side.name for side in sides)
+        if any(side.real for side in sides):
+            raise GanforgeError("metric 'fid' gives no finite fid for these samples")
+        return score(judge, sides)
+
+    monkeypatch.setattr(Judge, "score", picky)
+    run = train(request(), tmp_path / "run", registry=registry)
+    assert list(scores(run)) == [2, 4, 6, 8]
+    assert asked.count("real, of the other split") == 1
+    assert "floor" not in told(run)[0]["scores"][NAME]
+    assert "there is no score of real data beside the generator's: metric 'fid' gives no finite fid" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ def test_a_run_directory_holds_what_it_should(registry: Registry, tmp_path: Path
     record = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
     assert record["images"] == 24
     assert record["epoch"] == 1.0
+    assert record["seconds"] > 0
+    assert record["cpu_seconds"] > 0
     assert {"loss/discriminator", "loss/generator", "gradient_norm/generator", "d_real", "d_fake"} <= record.keys()
     assert not list(tmp_path.rglob(".tmp*"))
 

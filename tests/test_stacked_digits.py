@@ -13,6 +13,8 @@ from ganforge.core import ArrayData, DataRequest, DataSpec, GanforgeError
 from ganforge.core.evaluate import evaluate
 from ganforge.core.evaluation import Asked, Case, Features, Judged, Reference
 from ganforge.core.registry import Registry
+from ganforge.plugins.blocks.classifier import classifier_of
+from ganforge.plugins.blocks.settings import ClassifierOptions
 from ganforge.plugins.metrics.stacked_digits.triples import Triples, count
 
 
@@ -83,7 +85,7 @@ def test_counting_by_hand() -> None:
 class Brightness(torch.nn.Module):
     """Takes a picture of brightness b to be of class b."""
 
-    classes, accuracy = 10, torch.tensor(0.5)
+    classes, accuracy, weights = 10, torch.tensor(0.5), "of brightness"
 
     def forward(self, images: torch.Tensor) -> Features:
         return Features(images, torch.nn.functional.one_hot(images[:, 0, 0, 0].long(), 10).float())
@@ -141,7 +143,11 @@ def test_of_real_data_it_is_the_floor_and_of_a_collapsed_generator_it_is_not(reg
 
     options = {"stacked-digits": {"width": 8, "images": 20_000}}
     scores = evaluate(collapsed, Reference(training, test), Asked(options, samples=5000), registry)
-    found = {score.name: (score.value, score.provenance["floor"]) for score in scores}
+    found = {
+        score.name.removesuffix("[width=8,images=20000]"): (score.value, score.provenance["floor"]) for score in scores
+    }
+    single = classifier_of(training.single, ClassifierOptions(width=8, images=20_000))
+    assert scores[0].provenance["stacked-digits.weights"] == single.weights
     modes, often, kl = expected(5000)
     assert found["modes_of@5k"] == (1000, 1000)
     assert found["classifier_accuracy@5k"][0] == found["classifier_accuracy@5k"][1] > 0.9

@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +39,9 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(Text(heading))  # a plain string's brackets would be read as markup
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console(width=None if sys.stdout.isatty() else WIDE, highlight=False).print(table)
@@ -49,18 +50,6 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def paper_link(paper: str) -> str:
     """Where to read a paper: an arXiv id becomes an address, a citation stays as it is."""
     return f"https://arxiv.org/abs/{paper}" if paper[:4].isdigit() and paper[4:5] == "." else paper
-
-
-def installed(distribution: str) -> str | None:
-    """The version of an installed distribution, or None."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
-
-
-def own_version() -> str:
-    return installed("ganforge") or "(source tree, not installed)"
 
 
 def parse_budget(text: str) -> float:

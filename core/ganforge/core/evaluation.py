@@ -60,7 +60,10 @@ class Judged(NamedTuple):
 
 
 class Scorer(Protocol):
-    """A built metric, for one side against the real one: fed batch by batch, asked once."""
+    """A built metric, for one side against the real one: fed batch by batch, asked once.
+
+    One that looks through a network of its own also has a `provenance` as an `Extractor` has, told with its scores.
+    """
 
     def update(self, batch: Judged, real: bool) -> None:
         """Take in a batch; `real` ones come first."""

@@ -7,7 +7,6 @@ import json
 import math
 import signal
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
@@ -22,6 +21,7 @@ from ganforge.core.files import append_line, write_text
 from ganforge.core.game import Clock, Game, Objective, Player
 from ganforge.core.observers import RunInfo, RunObserver
 from ganforge.core.pictures import save_samples
+from ganforge.core.timing import Time
 
 
 def play(game: Game, stream: Stream, info: RunInfo, observers: Sequence[RunObserver]) -> None:
@@ -116,7 +116,7 @@ class Recorder:
         self.reference = (
             stream.data.fetch(np.arange(min(2000, len(stream.data))))[0] if game.data.kind == "points" else None
         )
-        self.since, self.since_round = time.monotonic(), info.start
+        self.since, self.since_round = Time.now(), info.start
 
     def __enter__(self) -> None:
         if self.writes:
@@ -125,7 +125,7 @@ class Recorder:
             observer.run_started(self.info)
         if self.info.start == 0:
             self.snapshot(0)
-        self.since = time.monotonic()
+        self.since = Time.now()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         status = "finished" if error is None else f"failed: {error}"
@@ -143,18 +143,19 @@ class Recorder:
                 figures[f"gradient_norm/{objective.step.player.name}"] = norm
             if objective.step.player.role == "discriminator" and len(objective.step.fake) > 1:
                 figures["diversity"] = _spread(objective.step.fake) / _spread(objective.step.real)
-        seconds, images = time.monotonic() - self.since, images_per_round(self.game.config)
+        spent, images = Time.now().since(self.since), images_per_round(self.game.config)
         record = {
             "round": done,
             "images": done * images,
             "epoch": round(done * images / self.info.data_size, 4),
-            "seconds": round(seconds, 3),
-            "images_per_second": round((done - self.since_round) * images / max(seconds, 1e-9), 1),
+            "seconds": round(spent.clock, 3),
+            "cpu_seconds": round(spent.cpu, 3),
+            "images_per_second": round((done - self.since_round) * images / max(spent.clock, 1e-9), 1),
             **{name: float(value) for name, value in figures.items()},
         }
         for observer in self.observers:
             record |= observer.measure(self.game, done)
-        self.since, self.since_round = time.monotonic(), done
+        self.since, self.since_round = Time.now(), done
         if self.writes:
             append_line(self.info.directory / "metrics.jsonl", json.dumps(_without_nan(record)))
         for observer in self.observers:
@@ -178,7 +179,7 @@ class Recorder:
             raise self.failed(done, f"the weight {broken[0]} is not finite")
         if self.writes:
             checkpoint.save(self.game, self.info.directory / "checkpoints", done, self.game.config.keep)
-        self.since = time.monotonic()  # the next figure for images/s is about playing, not about writing
+        self.since = Time.now()  # the next figure for images/s is about playing, not about writing
 
     def failed(self, done: int, reason: str) -> TrainingFailed:
         known = checkpoint.available(self.info.directory / "checkpoints")

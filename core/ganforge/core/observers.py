@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from ganforge.core.game import Game
 
 Record = Mapping[str, float]
-"""One line of metrics.jsonl: `round`, `images`, `epoch`, `seconds` since the line before,
-`images_per_second`, `d_real`, `d_fake`,
-`diversity` (spread of the fakes over that of the reals; 0 is one picture), and `loss/PLAYER`,
-`gradient_norm/PLAYER`, `penalty/REGULARIZER` for each player and penalty; `PART/NAME` for what a loss or
-an effect logs by its `scalars`; whatever observers measure."""
+"""One line of metrics.jsonl: `round`, `images`, `epoch`, `seconds` that its rounds took and `cpu_seconds` of them over
+all threads, `images_per_second`, `d_real`, `d_fake`, `diversity` (spread of the fakes over that of the reals; 0 is one
+picture), and `loss/PLAYER`, `gradient_norm/PLAYER`, `penalty/REGULARIZER` for each player and penalty; `PART/NAME` for
+what a loss or an effect logs by its `scalars`; whatever observers measure."""
 
 
 def _no_data(split: Split) -> Data:

@@ -31,6 +31,11 @@ def parse(model: type[M], values: Mapping[str, Any], where: str = "") -> M:
         raise GanforgeError(_sentence(model, error, where)) from None
 
 
+def changed(options: BaseModel) -> dict[str, Any]:
+    """What is set to something else than its default, as JSON has it; without fields of `exclude=True`."""
+    return options.model_dump(mode="json", exclude_defaults=True)
+
+
 _NAMED = "takes settings by name, as in NAME.KEY=VALUE"
 _PLAINLY = {
     "dict_type": _NAMED,

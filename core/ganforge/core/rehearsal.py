@@ -6,7 +6,6 @@ Several, because a round need not always cost the same: networks grow, players j
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
@@ -22,6 +21,7 @@ from ganforge.core.game import Clock, Game
 from ganforge.core.loop import play_round
 from ganforge.core.registry import Registry, default_registry
 from ganforge.core.run import begin, watched
+from ganforge.core.timing import Time
 
 FEWEST, MOST = 4, 16
 """Moments of a training at which rounds are timed, fewer where they are slow; what passes between two may be missed."""
@@ -31,13 +31,6 @@ SHARE, SHORTEST, LONGEST = 1 / 50, 2.0, 20.0
 
 CLOSE, TRIES = 0.1, 6
 """How near to a budget the time of a training must be found, and how often it is looked for."""
-
-
-class Time(NamedTuple):
-    """Seconds on the clock, and of CPU over all threads of this process."""
-
-    clock: float
-    cpu: float
 
 
 class Played(NamedTuple):
@@ -149,8 +142,7 @@ class Rehearsal:
             before = self._now()
             for round_ in range(start, start + n):
                 self._round(round_, rounds)
-            now = self._now()
-        return Time(now.clock - before.clock, now.cpu - before.cpu)
+            return self._now().since(before)
 
     def _seconds(self, time: Time) -> float:
         return Pace(1, time, self.game.device.type).seconds
@@ -161,4 +153,4 @@ class Rehearsal:
     def _now(self) -> Time:
         if self.game.device.type == "cuda":
             torch.cuda.synchronize(self.game.device)
-        return Time(time.monotonic(), time.process_time())
+        return Time.now()

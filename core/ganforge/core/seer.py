@@ -23,6 +23,7 @@ from ganforge.core.files import atomic, cache_directory
 from ganforge.core.options import parse
 from ganforge.core.registry import Registry
 from ganforge.core.specs import FeatureExtractor, Metric
+from ganforge.core.versions import versions
 
 log = logging.getLogger("ganforge")
 
@@ -37,6 +38,7 @@ class Seer:
         spec: FeatureExtractor[Any] = registry.find("extractor", self.name)
         self.options = parse(spec.options, asked.extractor_options, "features")
         require(spec)
+        self._versions = versions(spec.requires)
         with attributed(registry, "extractor", self.name, "build"):
             extractor: Extractor = spec.build(self.options, training)
             self.extractor = extractor.eval().requires_grad_(False).to(self.device)
@@ -81,9 +83,9 @@ class Seer:
         return Features(torch.cat([batch.features for batch in seen]), torch.cat(logits) if logits else None)
 
     def provenance(self) -> dict[str, str | int | float]:
-        """Which features these are."""
+        """Which features these are, and what computed them."""
         options = {f"features.{key}": plain(v) for key, v in self.options.model_dump(mode="json").items()}
-        return {"extractor": self.name, **options, **self._told, **self.extractor.provenance}
+        return {"extractor": self.name, **options, **self._told, **self.extractor.provenance, **self._versions}
 
     def _read(self, side: Side) -> Features | None:
         if not side.key:
@@ -107,7 +109,7 @@ class Seer:
             log.warning("features of real samples cannot be kept, and will be computed again: %s", error)
 
     def _file(self, side: Side) -> Path:
-        parts = [side.key, self.provenance(), torch.__version__, self.device]
+        parts = [side.key, self.provenance(), self.device]
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         return cache_directory() / "features" / f"{digest[:32]}.safetensors"
 

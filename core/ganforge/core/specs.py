@@ -142,8 +142,9 @@ class FeatureExtractor(Spec[O_contra]):
     """Turns images into features (and logits) of a fixed network, for metrics.
 
     `build` gets the training split. It raises GanforgeError for images it cannot take and for weights that are missing
-    or wrong. `requires` are the modules it imports beyond those of a training. Where nobody chose, the one of the
-    highest `rank` whose modules are installed is taken, and none of rank 0.
+    or wrong. An option that changes no feature (where weights lie) is a field with `exclude=True`: no score tells it.
+    `requires` are the modules it imports beyond those of a training. Where nobody chose, the one of the highest `rank`
+    whose modules are installed is taken, and none of rank 0.
     """
 
     build: Callable[[O_contra, Data], Extractor]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from ganforge.core.files import atomic
 from ganforge.core.game import Export, truncates
 from ganforge.core.options import parse
 from ganforge.core.run import Run
+from ganforge.core.versions import own_version
 from ganforge.export.directions import directions
 from ganforge.export.form import Form
 from ganforge.export.graph import Frozen, freeze, trace
@@ -123,9 +123,19 @@ def write_scores(path: str | Path, scores: Sequence[Score]) -> Card:
     return card
 
 
+DECISIVE = (
+    *("metric", "samples", "real", "split", "data", "seed", "truncation"),
+    *("extractor", "weights", "preprocessing"),
+)
+"""What decides a file's score, beside options of the metric and of the features. The seed is there: other samples make
+another score. Versions and the floor are not: what was measured again with a newer library replaces the older."""
+
+
 def _measured(score: Score) -> tuple[object, ...]:
     """What has to differ for two scores to be two."""
-    return (score.name, *(score.provenance.get(key) for key in ("data", "split", "real", "seed", "truncation")))
+    told = score.provenance
+    options = (f"{told.get('metric')}.", "features.")
+    return (score.name, frozenset((k, v) for k, v in told.items() if k in DECISIVE or k.startswith(options)))
 
 
 def with_card(model: onnx.ModelProto, card: Card) -> bytes:
@@ -178,7 +188,7 @@ def _card(run: Run, name: str, wanted: Export, form: Form) -> Card:
         rounds=run.round,
         images_seen=run.round * images_per_round(config),
         config_sha256=config.digest(),
-        ganforge=_own_version(),
+        ganforge=own_version(),
     )
 
 
@@ -193,10 +203,3 @@ def _shareable(options: Mapping[str, Any]) -> dict[str, Any]:
     """A data set's options without those that name a place on this machine."""
     plain = {key: value for key, value in options.items() if isinstance(value, bool | int | float | str)}
     return {key: value for key, value in plain.items() if not (isinstance(value, str) and os.sep in value)}
-
-
-def _own_version() -> str:
-    try:
-        return version("ganforge")
-    except PackageNotFoundError:
-        return "source tree"

@@ -82,7 +82,8 @@ def evaluate(run: Path, entry: Entry, scoring: Scoring) -> list[list[str]]:
     features = ["--features", scoring.features] if scoring.features else []
     commands = [[*judged, "--metrics", ",".join(scoring.metrics), *features]]
     if entry.labelled and entry.data.kind == "images" and CONDITIONAL not in scoring.metrics:
-        commands.append([*judged, "--metrics", CONDITIONAL, "--features", JUDGE, "--no-floor"])
+        # Its floor is then of the held-out split, which the classifier has not learned from.
+        commands.append([*judged, "--metrics", CONDITIONAL, "--features", JUDGE, "--split", "train"])
     return commands
 
 

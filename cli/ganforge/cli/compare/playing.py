@@ -93,7 +93,7 @@ def _time_rounds(comparison: Comparison, entry: Entry, processes: Processes) -> 
     log = comparison.out / "runs" / f"{entry.row.slug}-measured.log"
     limit = 2 * comparison.budget + PATIENCE
     ran = processes.run(commands.measure(entry, comparison.common, comparison.budget), log, limit)
-    if ran.wall > limit:
+    if ran.seconds > limit:
         raise RowFailed(
             "timing its rounds takes longer than its budget: set a smaller batch_size, or narrower networks"
         )
@@ -125,16 +125,15 @@ def _play(comparison: Comparison, entry: Entry, seed: int, rounds: int, processe
     tell(f"trains {rounds:,} rounds")
     ran = train(comparison, entry, seed, rounds, processes, tell)
     records = read_lines(run / "metrics.jsonl")
-    minutes = _seconds(records, ran, comparison.machine) / 60
     base = Trained(
         digest=comparison.digest(entry, seed),
         seed=seed,
         verdict="failed",
         reason=_reason(ran, log) if ran.code else "",
         rounds=int(records[-1]["round"]) if records else 0,
-        minutes=minutes,
+        minutes=_minutes(records, comparison.machine),
         images_per_second=statistics.median([r.get("images_per_second", 0) for r in records] or [0]),
-        curve=tuple(curve(records, minutes, comparison.scoring)),
+        curve=tuple(curve(records, comparison.machine, comparison.scoring)),
         commands=_reproduction(comparison, entry, seed, rounds),
     )
     if ran.code:
@@ -213,25 +212,20 @@ def remove_run(run: Path) -> None:
         _beside(run, suffix).unlink(missing_ok=True)
 
 
-def _seconds(records: Sequence[dict[str, Any]], ran: Ran, machine: Machine) -> float:
-    """What the rounds took: the wall time in the records, which leaves out starting and writing, at the rate at which
-    the command used the CPU."""
-    return _wall(records) * (ran.cpu / ran.wall if machine.device == "cpu" else 1.0)
-
-
-def curve(records: Sequence[dict[str, Any]], minutes: float, scoring: Scoring) -> Iterator[Point]:
-    """The leading score in a run's records, over the minutes that the whole run took."""
+def curve(records: Sequence[dict[str, Any]], machine: Machine, scoring: Scoring) -> Iterator[Point]:
+    """The leading score in a run's records, over the minutes that its rounds took."""
     figure = scoring.lead.figure
     wanted = re.compile(rf"score/{figure}(_k\d+)?(_{scoring.features})?@")
     for done, record in enumerate(records, start=1):
         for name, value in record.items():
             if wanted.match(name) and value is not None:
-                yield Point(minutes * _wall(records[:done]) / _wall(records), float(value))
+                yield Point(_minutes(records[:done], machine), float(value))
 
 
-def _wall(records: Sequence[dict[str, Any]]) -> float:
-    """Seconds that the rounds of some records took."""
-    return sum(float(record.get("seconds", 0.0)) for record in records)
+def _minutes(records: Sequence[dict[str, Any]], machine: Machine) -> float:
+    """What the rounds of some records took, without starting, scoring and writing: of CPU, or on a GPU's clock."""
+    seconds = "cpu_seconds" if machine.device == "cpu" else "seconds"
+    return sum(float(record[seconds]) for record in records) / 60
 
 
 def diagnose(run: Path, processes: Processes, log: Path) -> tuple[Verdict, tuple[dict[str, Any], ...]]:

@@ -1,4 +1,4 @@
-"""Commands of ganforge, each in a process of its own whose time is known, and all of which can be stopped at once."""
+"""Commands of ganforge, each in a process of its own, and all of which can be stopped at once."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ LOOK = 0.05
 
 
 class Ran(NamedTuple):
-    """How a command ended: exit code (negative: the signal that killed it), seconds of CPU and wall, and its stdout."""
+    """How a command ended: exit code (negative: the signal that killed it), seconds on the clock, and its stdout."""
 
     code: int
-    cpu: float
-    wall: float
+    seconds: float
     out: str
 
 
@@ -50,9 +49,9 @@ class Processes:
                 raise Interrupted("stopped")
             began = time.monotonic()
             pid = self._start(arguments, out, errors)
-            code, cpu = self._wait(pid, began + limit)
+            code = self._wait(pid, began + limit)
             out.seek(0)
-            ran = Ran(code, cpu, time.monotonic() - began, out.read().decode("utf-8", errors="replace"))
+            ran = Ran(code, time.monotonic() - began, out.read().decode("utf-8", errors="replace"))
         if self.stopped.is_set():
             raise Interrupted("stopped")
         return ran
@@ -71,16 +70,16 @@ class Processes:
         self._living.add(process.pid)
         if self.stopped.is_set():  # since it was looked at: nobody else will tell this one
             os.kill(process.pid, signal.SIGTERM)
-        process.returncode = 0  # we wait for it ourselves: only so are its seconds known, and not those of others
+        process.returncode = 0  # we wait for it ourselves
         return process.pid
 
-    def _wait(self, pid: int, end: float) -> tuple[int, float]:
-        """Exit code and CPU seconds of a process, with those of its own children."""
+    def _wait(self, pid: int, end: float) -> int:
+        """The exit code of a process."""
         while True:
-            found, status, usage = os.wait4(pid, os.WNOHANG)
+            found, status = os.waitpid(pid, os.WNOHANG)
             if found:
                 self._living.discard(pid)
-                return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+                return os.waitstatus_to_exitcode(status)
             if time.monotonic() > end:
                 os.kill(pid, signal.SIGKILL)
             time.sleep(LOOK)

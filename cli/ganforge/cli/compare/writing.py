@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from ganforge.cli.common import installed, own_version
 from ganforge.cli.compare import markdown, page, words
 from ganforge.cli.compare.advice import Advice, advise, candidate, ranked
 from ganforge.cli.compare.playing import Comparison
 from ganforge.cli.compare.results import Standing, Trained
 from ganforge.core.files import write_text
+from ganforge.core.versions import installed, own_version
 
 Key = tuple[str, int]
 """A row's slug and a seed."""

@@ -15,10 +15,10 @@ from ganforge.core import Data, FeatureExtractor, Options, hookimpl
 
 
 class InceptionOptions(Options):
-    """Where the weights are."""
+    """Where the weights are, which no score tells: their checksum is verified wherever they come from."""
 
-    weights: Path | None = Field(None, description="the file; else it is looked for in $TORCH_HOME")
-    download: bool = Field(False, description="may the weights be downloaded")
+    weights: Path | None = Field(None, exclude=True, description="the file; else it is looked for in $TORCH_HOME")
+    download: bool = Field(False, exclude=True, description="may the weights be downloaded")
     repeat_grey: bool = Field(False, description="show grey pictures in three equal channels, which no paper does")
 
 

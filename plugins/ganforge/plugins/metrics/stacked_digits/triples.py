@@ -16,6 +16,7 @@ class Triples:
 
     def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier.eval()
+        self.provenance = {"weights": classifier.weights}
         self.counts = torch.zeros(0, dtype=torch.int64)
 
     def update(self, batch: Judged, real: bool) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PICTURES = 12
 LATEST_SIDE, EARLIER_SIDE = 1280, 480
-POSITION = {"round", "images", "epoch", "seconds"}
+POSITION = {"round", "images", "epoch", "seconds", "cpu_seconds"}
 
 Records = Sequence[Mapping[str, float]]
 

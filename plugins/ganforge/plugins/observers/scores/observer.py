@@ -1,4 +1,4 @@
-"""Scores a game that is being played, and keeps it where it was best."""
+"""Scores a game that is being played, tells where its scores come from, and keeps it where it was best."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from ganforge.core import GanforgeError, RunInfo, RunObserver, checkpoint
+from ganforge.core.card import Score
 from ganforge.core.errors import unknown
-from ganforge.core.evaluate import Judge
+from ganforge.core.evaluate import Figures, Judge
 from ganforge.core.evaluation import Asked, Reference, Side
-from ganforge.core.files import atomic_directory, write_text
+from ganforge.core.files import append_line, atomic_directory, write_text
 from ganforge.core.game import Game
 from ganforge.core.scoring import default_extractor, plain_name, usual_metrics
+from ganforge.core.versions import installed
 from ganforge.plugins.observers.pace import due
-from ganforge.plugins.observers.run_files import read_best
+from ganforge.plugins.observers.run_files import read_best, read_lines
 from ganforge.plugins.observers.scores import ScoresOptions
 
 log = logging.getLogger("ganforge")
@@ -37,6 +40,11 @@ class Scores(RunObserver):
             extractor=self.options.features or default_extractor(info.registry),
             samples=self.options.samples,
             device=game.device.type,
+            about={
+                "recipe": info.config.recipe.name,
+                "config": info.config.digest(),
+                "sampled by": f"torch {installed('torch')}",
+            },
         )
         generator = game.averaged_generator
         sample = generator.sampler(asked.seed)
@@ -52,6 +60,7 @@ class Scores(RunObserver):
         self.info, self.seen = info, info.start
         self.folder = info.directory / "best"
         self.best = self._known()
+        self._forget()
 
     def measure(self, game: Game, round_: int) -> Mapping[str, float]:
         before, self.seen = self.seen, round_
@@ -59,28 +68,55 @@ class Scores(RunObserver):
             return {}
         try:
             (found,) = self.judge.score([self.side])
+            scores = list(self.judge.told(found, self.floors))
+            self._tell(round_, {f"score/{score.name}": score.provenance for _, score in scores})
         except GanforgeError as error:
             log.warning("no score after round %d: %s", round_, error)
             return {}
-        named = {(metric, key): self.judge.name(metric, key) for metric, figures in found.items() for key in figures}
-        for (metric, key), name in named.items():
-            if plain_name(key) == self.ranked and self._is_better(found[metric][key]):
-                self._keep(game, {"figure": name, "value": found[metric][key], "round": round_})
-        return {f"score/{name}": found[metric][key] for (metric, key), name in named.items()}
+        for figure, score in scores:
+            if plain_name(figure) == self.ranked and self._is_better(score.value):
+                self._keep(game, score, round_)
+        return {f"score/{score.name}": score.value for _, score in scores}
+
+    @cached_property
+    def floors(self) -> Figures:
+        """What real data scores in the generator's place: the same after every round, so it is asked once."""
+        if not (sides := self.judge.floor_sides):
+            return {}
+        try:
+            return self.judge.score(sides)[0]
+        except GanforgeError as error:
+            log.warning("there is no score of real data beside the generator's: %s", error)
+            return {}
+
+    def _tell(self, round_: int, provenance: Mapping[str, Any]) -> None:
+        """Write where scores come from: once for all rounds, and again where a resumed run has other libraries."""
+        if provenance != self.told:
+            append_line(self.file, json.dumps({"round": round_, "scores": provenance}))
+            self.told = provenance
+
+    def _forget(self) -> None:
+        """Drop what was told of scores after the round that the run goes on from: they will come again."""
+        self.file, self.told = self.info.directory / "scores.jsonl", {}
+        if self.file.exists():
+            kept = [line for line in read_lines(self.file) if line["round"] <= self.info.start]
+            write_text(self.file, "".join(json.dumps(line) + "\n" for line in kept))
+            self.told = kept[-1].get("scores", {}) if kept else {}
 
     def _is_better(self, value: float) -> bool:
         if self.best is None:
             return True
         return value < self.best if self.ranks[self.ranked] == "lowest" else value > self.best
 
-    def _keep(self, game: Game, score: Mapping[str, Any]) -> None:
+    def _keep(self, game: Game, score: Score, round_: int) -> None:
         """RUN/best is a run directory with this checkpoint alone, and what it scored."""
+        told = {"figure": score.name, "value": score.value, "round": round_, "provenance": score.provenance}
         try:
             with atomic_directory(self.folder) as folder:
-                checkpoint.save(game, folder / "checkpoints", score["round"], keep=1)
+                checkpoint.save(game, folder / "checkpoints", round_, keep=1)
                 shutil.copyfile(self.info.directory / "config.toml", folder / "config.toml")
-                write_text(folder / "score.json", json.dumps(score, indent=1) + "\n")
-            self.best = score["value"]
+                write_text(folder / "score.json", json.dumps(told, indent=1) + "\n")
+            self.best = score.value
         except (GanforgeError, OSError) as error:
             log.warning("the best checkpoint is not kept: %s", error)
 
