@@ -22,6 +22,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from ganforge.core import Run
 from ganforge.core.files import write_text
 
 RUNS = Path("runs/diagnosis")
@@ -151,6 +152,7 @@ def play(name: str, half: str) -> dict[str, Any]:
     return {
         "half": half,
         "command": f"ganforge train {HALVES[half][name]}",
+        "digest": Run.load(directory).config.digest(),
         "scores": json.loads((directory / "scores.json").read_text()),
         "verdict": told["verdict"],
         "alarms": sorted({alarm["kind"] for alarm in told["alarms"]}),

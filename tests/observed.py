@@ -12,6 +12,7 @@ import numpy as np
 from ganforge.core import DataSpec, Reading, RunInfo, RunObserver
 from ganforge.core.config import Component, Config, DataConfig
 from ganforge.core.pictures import save_picture
+from ganforge.plugins.observers.alarms.limits import Judged
 
 PROBABILITY = Reading("D(x)", even=0.5, healthy=(0.3, 0.7), zero_is_failure=True)
 SCORE = Reading("critic score")
@@ -26,6 +27,10 @@ def config(**changes: Any) -> Config:
         "batch_size": 10,
     }
     return Config(**{**values, **changes})
+
+
+def judged(reading: Reading = PROBABILITY, **changes: Any) -> Judged:
+    return Judged(config(**changes), DataSpec(shape=(1, 8, 8)), reading)
 
 
 def info(directory: Path, reading: Reading = PROBABILITY, start: int = 0, **changes: Any) -> RunInfo:

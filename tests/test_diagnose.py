@@ -11,14 +11,15 @@ import observed
 import pytest
 import tiny
 from command import ganforge
-from observed import PROBABILITY, record
+from observed import record
 
 from ganforge.core import train
 from ganforge.core.config import Config, merge, parse_settings
 from ganforge.core.registry import Registry
+from ganforge.core.run import begin
 from ganforge.plugins.builtin import BUILTIN
 from ganforge.plugins.observers.alarms import rules
-from ganforge.plugins.observers.alarms.limits import LIMITS, Limit
+from ganforge.plugins.observers.alarms.limits import LIMITS, Judged, Limit
 from ganforge.plugins.observers.alarms.rules import Alarm, judge
 
 HEALTH = {
@@ -29,7 +30,9 @@ HEALTH = {
     "support": 8000.0,
     "output/dead": 0.0,
     "output/saturated": 0.0,
+    "variety/recall": 0.8,
     "overfitting/r_v": 0.1,
+    "d_held_out": 0.6,
     "singular": 2.0,
 }
 
@@ -42,7 +45,7 @@ def measured(n: int = 12, **changes: float) -> list[dict[str, float]]:
 
 
 def judged(records: list[dict[str, float]], **more: Any) -> list[Alarm]:
-    return judge(records, PROBABILITY, observed.config(), **more)
+    return judge(records, observed.judged(), **more)
 
 
 def test_a_healthy_run_raises_nothing() -> None:
@@ -93,6 +96,43 @@ def test_a_loss_that_jumps_more_than_it_used_to() -> None:
     assert judged(records[:18]) == []
 
 
+def spiking(value: float, rounds: int = 12) -> list[dict[str, float]]:
+    """Records of a discriminator's loss of 1 to 1.2 up to the last, which has another."""
+    losses = [1.2 if i % 2 else 1.0 for i in range(rounds - 1)]
+    return [record(500 + 50 * i) | {"loss/discriminator": loss} for i, loss in enumerate([*losses, value])]
+
+
+def test_a_discriminator_loss_far_outside_its_own_past() -> None:
+    (alarm,) = judged(spiking(7.0))
+    assert (alarm.kind, alarm.about, alarm.severity) == ("loss-spike", "discriminator", "suspicious")
+    assert "loss/discriminator was 7, after 10 records between 1 and 1.2" in alarm.message
+    assert "--set discriminator.lr=0.0001, or --set regularizers.spectral-norm=true" in alarm.advice
+    assert judged(spiking(6.0)) == []
+    assert [alarm.kind for alarm in judged(spiking(-5.0))] == ["loss-spike"]
+
+
+def test_a_spike_hides_no_other_and_is_over_after_it() -> None:
+    records = spiking(7.0)
+    records += [record(1100), record(1150) | {"loss/discriminator": 9.0}]
+    assert judged(records[:-1]) == []
+    assert [alarm.kind for alarm in judged(records)] == ["loss-spike"]
+
+
+def test_a_spike_wants_a_past_and_a_warm_up() -> None:
+    assert judged(spiking(7.0, rounds=10)) == []
+    assert judged([one | {"round": i} for i, one in enumerate(spiking(7.0), 1)]) == []
+    # Of a loss of thousands a twentieth is no more than its own size makes usual.
+    large = [one | {"loss/discriminator": 5000 + one["loss/discriminator"]} for one in spiking(100.0)]
+    assert judged(large) == []
+
+
+def test_what_a_critic_can_no_longer_show_is_no_alarm() -> None:
+    records = measured(overfitting_r_v=0.9)
+    assert [alarm.kind for alarm in judged(records)] == ["overfitting"]
+    del records[-1]["overfitting/r_v"]
+    assert judged(records) == []
+
+
 def test_samples_that_are_right_and_few() -> None:
     (alarm,) = [a for a in judged(measured(variety_precision=0.95, variety_coverage=0.4)) if a.kind == "right-but-few"]
     assert "95% of the samples are like the data, but they cover 40% of it" in alarm.message
@@ -100,12 +140,23 @@ def test_samples_that_are_right_and_few() -> None:
     assert "right-but-few" not in kinds
 
 
-def test_coverage_that_is_lost() -> None:
-    records = measured()
+@pytest.mark.parametrize("figure", ["coverage", "recall"])
+def test_variety_that_is_lost(figure: str) -> None:
+    records = measured(variety_coverage=0.9, variety_recall=0.9)
     for one in records[-4:]:
-        one["variety/coverage"] = 0.35
+        one[f"variety/{figure}"] = 0.35
     (alarm,) = [alarm for alarm in judged(records) if alarm.kind == "variety-lost"]
-    assert "the samples covered 90% of the data around round 500, and cover 35% now" in alarm.message
+    assert alarm.about == f"variety/{figure}"
+    assert alarm.message.startswith(f"{figure} was 90% around round 500 and is 35% now: the share of real samples")
+    without = [{name: value for name, value in one.items() if name != f"variety/{figure}"} for one in records]
+    assert [alarm for alarm in judged(without) if alarm.kind == "variety-lost"] == []
+
+
+def test_variety_of_the_first_rounds_is_none_to_lose() -> None:
+    early = [one | {"round": 50 * i} for i, one in enumerate(measured(), 1)]
+    for one in early:
+        one["variety/recall"] = 1.0 if one["round"] <= 300 else 0.3
+    assert judged(early) == []
 
 
 @pytest.mark.parametrize(("best", "then", "now", "worse"), [(0.01, 0.02, 0.05, True), (0.01, 0.012, 0.015, False)])
@@ -118,10 +169,34 @@ def test_a_score_that_went_wrong(best: float, then: float, now: float, worse: bo
 
 
 def test_every_setting_advised_is_one_that_there_is(registry: Registry) -> None:
-    settings = [text for limit in LIMITS for text in limit.settings(observed.config(), "generator")]
+    settings = [text for limit in LIMITS for text in limit.settings(observed.judged(), "generator")]
     advised = parse_settings([text.removeprefix("--set ") for text in settings])
     assert set(advised.pop("regularizers")) <= set(registry.all("regularizer"))
     Config.model_validate(merge(observed.config().model_dump(), advised))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data", "overfitting"),
+    [
+        ("vanilla", "ring", {"instance-noise"}),
+        ("wgan-gp", "ring", {"instance-noise"}),
+        ("dcgan", "digits", {"diffaugment", "ada"}),
+        ("wgan-gp", "digits", {"diffaugment"}),
+    ],
+)
+def test_every_setting_advised_can_be_applied(
+    registry: Registry, recipe: str, data: str, overfitting: set[str]
+) -> None:
+    small = {"recipe": recipe, "data": data, "batch_size": 8, "observers": []}
+    wanted = merge(registry.find("recipe", recipe).small if data == "digits" else {}, small)
+    config, loaded, _ = begin(wanted, registry)
+    run = Judged(config, loaded.spec, registry.find("loss", config.loss.name).reading)
+    for limit in LIMITS:
+        settings = [text.removeprefix("--set ") for text in limit.settings(run, "generator")]
+        advised = parse_settings(settings)
+        begin(merge(wanted, advised), registry)
+        if limit.kind == "overfitting":
+            assert set(advised["regularizers"]) == overfitting
 
 
 @pytest.fixture
@@ -181,7 +256,7 @@ def test_the_page_names_every_alarm_and_limit() -> None:
         start = re.escape(f"| `{limit.kind}` | `{limit.figure}")
         assert re.search(rf"{start}.* {limit.side} {limit.level:g} \| {limit.severity} \|", page), limit.kind
     kinds = re.findall(r'_alarm\(\s+\S+,\s+"([a-z-]+)"', Path(rules.__file__).read_text())
-    assert len(kinds) == 7
+    assert len(kinds) == 8
     for kind in kinds:
         assert f"| `{kind}` |" in page, kind
 
@@ -191,5 +266,41 @@ def test_the_verdict_is_in_the_run_and_in_its_report(tmp_path: Path) -> None:
     train(tiny.request(observers=["alarms", "report"]), tmp_path / "run", registry=registry)
     assert json.loads((tmp_path / "run" / "verdict.json").read_text()) == {"verdict": "healthy", "round": 4}
     assert "<dt>verdict</dt><dd>healthy</dd>" in (tmp_path / "run" / "report.html").read_text()
-    told = ganforge("diagnose", tmp_path / "run", "--plugin", tiny.FILE)
-    assert "it is early" in told.out
+
+
+@pytest.mark.parametrize(
+    ("observers", "n", "measured_in", "early", "why"),
+    [
+        (["alarms"], 4, range(0), False, "the observer `health` is off"),
+        (["alarms", "health"], 99, range(0), True, None),
+        (["alarms", "health"], 100, range(0), False, "`health` looks at a critic and a generator that takes latents"),
+        (["alarms", "health"], 800, range(100, 600, 100), True, None),
+        (["alarms", "health"], 900, range(100, 600, 100), False, "the training ended before 3 measurements after"),
+        (["alarms", "health"], 800, range(100, 900, 100), False, None),
+    ],
+)
+def test_what_was_not_measured_is_not_said_to_be_healthy(
+    tmp_path: Path, observers: list[str], n: int, measured_in: range, early: bool, why: str | None
+) -> None:
+    run = tmp_path / "run"
+    train(tiny.request(observers=observers), run, registry=Registry([tiny.FILE], BUILTIN))
+    (run / "config.toml").write_text((run / "config.toml").read_text().replace("steps = 4", "steps = 900"))
+    write(run, [record(0) | (HEALTH if i in measured_in else {}) for i in range(n + 1)])
+    found = json.loads(ganforge("diagnose", run, "--json", "--plugin", tiny.FILE).out)
+    assert (found["verdict"], found["early"]) == ("healthy", early)
+    assert (found["unjudged"] or "").startswith(why or "")
+    assert bool(found["unjudged"]) == bool(why)
+    told = ganforge("diagnose", run, "--plugin", tiny.FILE)
+    assert told.code == 0
+    assert ("as far as losses and gradients tell" in told.out) == (early or bool(why))
+    assert ("it is early" in told.out) == early
+    assert (f"variety was not judged: {why}" in told.out) == bool(why)
+
+
+def test_of_a_translation_it_is_said_that_variety_was_not_judged(tmp_path: Path, registry: Registry) -> None:
+    asked = {"recipe": "cyclegan", "data": "negatives", "steps": 1, "batch_size": 2, "observers": ["alarms", "health"]}
+    train(merge(registry.find("recipe", "cyclegan").small, asked), tmp_path / "run", registry=registry)
+    done = ganforge("diagnose", tmp_path / "run")
+    assert done.code == 0
+    assert done.out.startswith("healthy after round 1, as far as losses and gradients tell")
+    assert "variety was not judged: `health` looks at a critic and a generator that takes latents" in done.out

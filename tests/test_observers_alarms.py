@@ -11,7 +11,7 @@ from typing import Any
 
 import observed
 import pytest
-from observed import PROBABILITY, SCORE, record
+from observed import SCORE, record
 
 from ganforge.core.config import Component, Config, Machine, merge, parse_settings
 from ganforge.core.registry import Registry
@@ -31,7 +31,7 @@ def last_three(**changes: float) -> list[dict[str, float]]:
 
 
 def judged(records: list[dict[str, float]], **settings: Any) -> list[Alarm]:
-    return judge(records, PROBABILITY, observed.config(**settings))
+    return judge(records, observed.judged(**settings))
 
 
 def read(directory: Path) -> list[dict[str, Any]]:
@@ -60,7 +60,7 @@ def test_a_loss_at_zero_must_last() -> None:
 
 
 def test_a_loss_at_zero_means_nothing_to_a_loss_that_says_so() -> None:
-    assert judge(last_three(loss_discriminator=0.0), SCORE, observed.config()) == []
+    assert judge(last_three(loss_discriminator=0.0), observed.judged(SCORE)) == []
 
 
 def test_a_loss_far_below_zero_is_not_at_zero() -> None:

@@ -48,16 +48,37 @@ def test_separation_is_the_chance_to_rank_right() -> None:
 
 def test_overfitting_is_where_the_held_out_opinion_lies_between_real_and_fake() -> None:
     opinions = {
-        "real": torch.tensor([0.9, 0.7]),
+        "real": torch.tensor([0.85, 0.75]),
         "held_out": torch.tensor([0.6, 0.6]),
-        "fake": torch.tensor([0.4, 0.0]),
+        "fake": torch.tensor([0.25, 0.15]),
     }
     found = figures.of_critic(opinions, even=0.5)
     assert found["overfitting/r_v"] == pytest.approx((0.8 - 0.6) / (0.8 - 0.2))
     assert found["overfitting/r_t"] == 1
     assert found["accuracy/held_out"] == 1
     assert found["accuracy/fake"] == 1
-    assert found["d_high/real"] == pytest.approx(0.88)
+    assert found["d_high/real"] == pytest.approx(0.84)
+
+
+def opinions(real: float, held_out: float, fake: float, seed: int) -> dict[str, torch.Tensor]:
+    """128 of each, with these means and a standard deviation of 1."""
+    random, means = torch.Generator().manual_seed(seed), {"real": real, "held_out": held_out, "fake": fake}
+    return {kind: mean + torch.randn(128, generator=random) for kind, mean in means.items()}
+
+
+def test_a_critic_that_cannot_tell_shows_no_overfitting() -> None:
+    for seed in range(200):
+        assert "overfitting/r_v" not in figures.of_critic(opinions(0, 0, 0, seed), even=0)
+    alike = dict.fromkeys(("real", "held_out", "fake"), torch.ones(8))
+    assert "overfitting/r_v" not in figures.of_critic(alike, even=0)
+
+
+@pytest.mark.parametrize(("held_out", "low", "high"), [(0.0, 0.8, 1.0), (2.0, 0.0, 0.2)])
+def test_a_critic_that_can_tell_shows_whether_it_overfits(held_out: float, low: float, high: float) -> None:
+    for seed in range(20):
+        found = figures.of_critic(opinions(2, held_out, 0, seed), even=1)["overfitting/r_v"]
+        assert low <= found <= high
+        assert 0 <= figures.of_critic(opinions(-2, held_out - 2, 0, seed), even=1)["overfitting/r_v"] <= 1
 
 
 def test_without_an_even_level_nothing_is_right_or_wrong() -> None:
@@ -89,6 +110,15 @@ def test_dead_and_saturated_values_are_counted_beyond_the_real_ones() -> None:
     same = figures.of_samples(real, real, images=True)
     assert same["variety/distance"] == 1
     assert same["variety/coverage"] == 1
+    assert same["variety/recall"] == 1
+
+
+def test_samples_all_in_one_place_recall_nothing_else() -> None:
+    real = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+    samples = real[:1] + 1e-3 * torch.randn(64, 2, generator=torch.Generator().manual_seed(1))
+    found = figures.of_samples(samples, real, images=False)
+    assert found["variety/precision"] == 1
+    assert found["variety/recall"] == 1 / 64
 
 
 def test_variety_within_a_class_is_over_that_of_real_ones() -> None:
@@ -176,6 +206,7 @@ def test_points_are_measured_too(tmp_path: Path) -> None:
     wanted = {"recipe": "vanilla", "data": "ring", "steps": 2, "log_every": 1, "seed": 3, **measured(points=32)}
     (first, _) = records(train(wanted, tmp_path / "run", registry=registry))
     assert 0 <= first["variety/coverage"] <= 1
+    assert 0 <= first["variety/recall"] <= 1
     assert "support" not in first
     assert np.isfinite(first["singular"])
 

@@ -11,7 +11,7 @@ import typer
 
 from ganforge.plugins.observers.alarms.diagnosis import EXIT_CODES, Diagnosis
 from ganforge.plugins.observers.alarms.diagnosis import diagnose as diagnose_
-from ganforge.plugins.observers.alarms.limits import WARM_UP
+from ganforge.plugins.observers.alarms.limits import WARM_UP, Judged
 
 
 def diagnose(
@@ -26,7 +26,7 @@ def diagnose(
 
     opened = Run.load(run)
     reading = opened.registry.find("loss", opened.config.loss.name).reading
-    found = diagnose_(run, opened.config, reading)
+    found = diagnose_(run, Judged(opened.config, opened.data, reading))
     typer.echo(json.dumps(_plain(found), indent=2) if as_json else _told(found))
     raise typer.Exit(EXIT_CODES[found.verdict])
 
@@ -36,12 +36,15 @@ def _plain(found: Diagnosis) -> dict[str, object]:
 
 
 def _told(found: Diagnosis) -> str:
-    lines = [f"{found.verdict} after round {found.round:,}"]
+    blind = found.verdict == "healthy" and (found.early or found.unjudged)
+    lines = [f"{found.verdict} after round {found.round:,}{', as far as losses and gradients tell' if blind else ''}"]
     for alarm in found.alarms:
         sentence = alarm.message[:1].upper() + alarm.message[1:]
         lines.append(f"\n{alarm.severity}: {alarm.kind}\n  {sentence}\n  {alarm.advice}")
     if found.early:
         lines.append(f"\nit is early: most alarms want several measurements after round {WARM_UP:,}, by `health`")
+    if found.unjudged:
+        lines.append(f"\nvariety was not judged: {found.unjudged}")
     if found.ended:
         lines.append(f"\n{found.ended} earlier alarm{'s have' if found.ended > 1 else ' has'} ended; see alarms.jsonl")
     return "\n".join(lines)

@@ -7,13 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from ganforge.core import DataSpec, Reading
 from ganforge.core.config import Config, PlayerConfig
 
 Severity = Literal["suspicious", "failed"]
-Settings = Callable[[Config, str], list[str]]
 
+
+class Judged(NamedTuple):
+    """What is judged, beside its records: advice goes by it, and `reading` says whether a loss at zero is a failure."""
+
+    config: Config
+    data: DataSpec
+    reading: Reading
+
+
+Settings = Callable[[Judged, str], list[str]]
 
 WARM_UP = 300
 """Rounds in which a generator may still make anything."""
@@ -24,7 +34,8 @@ class Limit:
     """A figure that is wrong above or below a level.
 
     `what` is the figure in words, `means` what follows from it, `causes` the usual ones, `settings` what to try.
-    `warm_up` rounds are left out.
+    `warm_up` rounds are left out. `beside` is measured whenever the figure can be: where it stands alone, the figure
+    could not be told, and is beyond no limit.
     """
 
     kind: str
@@ -37,6 +48,7 @@ class Limit:
     causes: str
     settings: Settings
     warm_up: int = WARM_UP
+    beside: str = ""
 
     def crossed(self, value: float) -> bool:
         return value > self.level if self.side == "above" else value < self.level
@@ -57,9 +69,9 @@ def smoothing(config: Config) -> list[str]:
     return ["--set loss.smoothing=one-sided"] if config.loss.values.get("smoothing") == "none" else []
 
 
-def _more_variety(config: Config, about: str) -> list[str]:
-    settings = [*slower(config, "generator"), *unless_on(config, "instance-noise")]
-    return [*settings, f"--set batch_size={2 * config.batch_size}"]
+def _more_variety(run: Judged, about: str) -> list[str]:
+    settings = [*slower(run.config, "generator"), *unless_on(run.config, "instance-noise")]
+    return [*settings, f"--set batch_size={2 * run.config.batch_size}"]
 
 
 ALIKE = "the generator found one kind that passes and stays with it, or it has stopped learning"
@@ -68,8 +80,20 @@ LABELS = "the generator goes by the label and not by its noise, which a loss on 
 BEYOND = "the learning rate is too large, or one player has won and the other no longer learns"
 
 
-def _both_slower(config: Config, about: str) -> list[str]:
-    return [*slower(config, "discriminator"), *slower(config, "generator")]
+def _both_slower(run: Judged, about: str) -> list[str]:
+    return [*slower(run.config, "discriminator"), *slower(run.config, "generator")]
+
+
+def _slower_and_smooth(run: Judged, about: str) -> list[str]:
+    return [*slower(run.config, about), *unless_on(run.config, "spectral-norm")]
+
+
+def _augmented(run: Judged, about: str) -> list[str]:
+    """Augmentation of pictures, ADA where it can count how often D is right; of points, noise and a slower critic."""
+    if run.data.kind != "images":
+        return [*unless_on(run.config, "instance-noise"), *slower(run.config, "discriminator")]
+    adaptive = run.data.shape[0] in (1, 3) and run.reading.even is not None
+    return [*unless_on(run.config, "diffaugment"), *(unless_on(run.config, "ada") if adaptive else [])]
 
 
 def _and_failed(limit: Limit, level: float, means: str, **others: Any) -> tuple[Limit, Limit]:
@@ -87,7 +111,7 @@ LIMITS = (
         what="the gradient norm of the {about}",
         means="Its steps are hardly those of a descent.",
         causes="a learning rate too large, or a critic that nothing keeps smooth",
-        settings=lambda config, about: [*slower(config, about), *unless_on(config, "spectral-norm")],
+        settings=_slower_and_smooth,
         warm_up=0,
     ),
     Limit(
@@ -172,7 +196,7 @@ LIMITS = (
         what="the share of values that never change, beyond the data's,",
         means="The generator has lost part of its output.",
         causes="units that died at a learning rate too large",
-        settings=lambda config, about: slower(config, "generator"),
+        settings=lambda run, about: slower(run.config, "generator"),
     ),
     Limit(
         kind="saturated-output",
@@ -183,7 +207,7 @@ LIMITS = (
         what="the share of values at the ends of the range, beyond the data's,",
         means="There the generator's last layer has no gradient.",
         causes="a learning rate too large, or a discriminator that nothing keeps smooth",
-        settings=lambda config, about: [*slower(config, "generator"), *unless_on(config, "spectral-norm")],
+        settings=lambda run, about: _slower_and_smooth(run, "generator"),
     ),
     Limit(
         kind="overfitting",
@@ -194,6 +218,7 @@ LIMITS = (
         what="how much of the way from real to generated the opinion of held-out samples has gone",
         means="The discriminator knows the training data by heart.",
         causes="too little data, or a training that went on for too long",
-        settings=lambda config, about: [*unless_on(config, "ada"), *unless_on(config, "diffaugment")],
+        settings=_augmented,
+        beside="d_held_out",
     ),
 )

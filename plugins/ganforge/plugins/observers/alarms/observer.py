@@ -13,6 +13,7 @@ from ganforge.core import GanforgeError, Record, RunInfo, RunObserver
 from ganforge.core.files import write_text
 from ganforge.plugins.observers.alarms import AlarmOptions
 from ganforge.plugins.observers.alarms.diagnosis import diagnose
+from ganforge.plugins.observers.alarms.limits import Judged
 from ganforge.plugins.observers.alarms.rules import Alarm, judge
 from ganforge.plugins.observers.run_files import read_best, read_lines, read_records
 
@@ -67,11 +68,15 @@ class Alarms(RunObserver):
     def run_finished(self, status: str) -> None:
         self._write_verdict()
 
+    @property
+    def _judged(self) -> Judged:
+        return Judged(self.info.config, self.info.data, self.info.reading)
+
     def _write_verdict(self) -> None:
         """RUN/verdict.json, for the report and whoever else wants it."""
         if not self.records:
             return
-        found = diagnose(self.info.directory, self.info.config, self.info.reading)
+        found = diagnose(self.info.directory, self._judged)
         try:
             write_text(
                 self.info.directory / "verdict.json", json.dumps({"verdict": found.verdict, "round": found.round})
@@ -82,7 +87,7 @@ class Alarms(RunObserver):
     def _news(self, record: Record) -> list[Alarm]:
         self.records.append(record)
         best, patience = read_best(self.info.directory), self.options.patience
-        found = judge(self.records, self.info.reading, self.info.config, patience, best)
+        found = judge(self.records, self._judged, patience, best)
         return self.episodes.news([alarm for alarm in found if alarm.kind not in self.options.ignore])
 
     def _write(self, alarm: Alarm) -> None:

@@ -8,15 +8,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ganforge.core import Reading, Record
+from ganforge.core import Record
 from ganforge.core.config import Config
-from ganforge.plugins.observers.alarms.limits import LIMITS, Limit, Severity, slower, smoothing, unless_on
+from ganforge.plugins.observers.alarms.limits import (
+    LIMITS,
+    WARM_UP,
+    Judged,
+    Limit,
+    Severity,
+    slower,
+    smoothing,
+    unless_on,
+)
 
 ZERO_LOSS = 0.01
 WINDOW = 10
 """Records that are compared with as many before them."""
-UNSTEADY = 5.0
+UNSTEADY, STEADY = 5.0, 0.05
+"""A loss that moves less than the latter between records is steady."""
+SPIKE = 50.0
+"""The healthy runs that chose the limits spike by up to 28, for a record."""
 LOST, KNOWN = 0.5, 0.2
+VARIETY = {"variety/coverage": "with a generated one near them", "variety/recall": "that are among generated ones"}
 RIGHT, FEW = 0.9, 0.5
 WORSE = 2.0
 GROWN = 10.0
@@ -40,8 +53,7 @@ Value = tuple[int, float]
 
 def judge(
     records: Sequence[Record],
-    reading: Reading,
-    config: Config,
+    run: Judged,
     patience: int = 3,
     best: Mapping[str, float | str] | None = None,
 ) -> list[Alarm]:
@@ -49,19 +61,20 @@ def judge(
 
     Args:
         records: the newest last.
-        reading: the loss's; it says whether a loss at zero is a failure.
-        config: the run's, from which the advice takes its figures.
+        run: whose they are.
         patience: how many measurements in a row must be beyond a limit.
         best: RUN/best/score.json, where there is one.
     """
     if not records:
         return []
+    config = run.config
     return [
         *_not_finite(records[-1], config),
-        *_beyond_limits(records, config, patience),
-        *(_zero_loss(records, config, patience) if reading.zero_is_failure else ()),
+        *_beyond_limits(records, run, patience),
+        *(_zero_loss(records, config, patience) if run.reading.zero_is_failure else ()),
         *_growing_weights(records, config),
         *_unsteady_losses(records, config),
+        *_loss_spikes(records, config),
         *_right_but_few(records, config, patience),
         *_lost_variety(records, config, patience),
         *(_worse_scores(records, best) if best else ()),
@@ -90,13 +103,14 @@ def _not_finite(record: Record, config: Config) -> Iterator[Alarm]:
         )
 
 
-def _beyond_limits(records: Sequence[Record], config: Config, patience: int) -> Iterator[Alarm]:
+def _beyond_limits(records: Sequence[Record], run: Judged, patience: int) -> Iterator[Alarm]:
     """A figure beyond two limits is told once, by the worse."""
     told: set[tuple[str, str]] = set()
     for limit in sorted(LIMITS, key=lambda limit: limit.severity):  # failed before suspicious
+        measured = [r for r in records if limit.beside in r][-patience:] if limit.beside else records
         for figure in _figures(records, limit):
             about = figure.removeprefix(limit.figure) or figure
-            recent = [value for value in values(records, figure) if value[0] > limit.warm_up][-patience:]
+            recent = [value for value in values(measured, figure) if value[0] > limit.warm_up][-patience:]
             crossed = len(recent) == patience and all(limit.crossed(value) for _, value in recent)
             if crossed and (limit.kind, about) not in told:
                 told.add((limit.kind, about))
@@ -107,7 +121,7 @@ def _beyond_limits(records: Sequence[Record], config: Config, patience: int) -> 
                     limit.severity,
                     f"{limit.what.format(about=about)} was {recent[-1][1]:.3g} and has been {limit.side} "
                     f"{limit.level:g} since round {recent[0][0]:,}. {limit.means} Usual causes: {limit.causes}.",
-                    *limit.settings(config, about),
+                    *limit.settings(run, about),
                 )
 
 
@@ -169,7 +183,7 @@ def _unsteady_losses(records: Sequence[Record], config: Config) -> Iterator[Alar
         if len(steps) < 2 * WINDOW:
             continue
         past, now = statistics.median(steps[:WINDOW]), statistics.median(steps[WINDOW:])
-        if now > UNSTEADY * max(past, 0.05):
+        if now > UNSTEADY * max(past, STEADY):
             player = name.removeprefix("loss/")
             yield _alarm(
                 records[-1],
@@ -179,6 +193,30 @@ def _unsteady_losses(records: Sequence[Record], config: Config) -> Iterator[Alar
                 f"{name} has moved by {now:.3g} between records of late, {now / max(past, 1e-9):.0f} times as much as "
                 "before. Usual causes: a learning rate too large, or players that chase one another in circles.",
                 *slower(config, player),
+            )
+
+
+def _loss_spikes(records: Sequence[Record], config: Config) -> Iterator[Alarm]:
+    """A discriminator's loss far outside its own recent past: robust, so that one spike does not hide the next."""
+    last = records[-1]
+    for name in last:
+        known = values(records, name)[-WINDOW - 1 :]
+        if not name.startswith("loss/discriminator") or len(known) <= WINDOW:
+            continue
+        *past, now = [value for _, value in known]
+        usual = statistics.median(past)
+        spread = statistics.median(abs(value - usual) for value in past)
+        known_now = known[-1][0] == last["round"] > WARM_UP  # not so of a loss that is not finite
+        if known_now and abs(now - usual) > SPIKE * max(spread, STEADY, STEADY * abs(usual)):
+            yield _alarm(
+                last,
+                "loss-spike",
+                name.removeprefix("loss/"),
+                "suspicious",
+                f"{name} was {now:.3g}, after {WINDOW} records between {min(past):.3g} and {max(past):.3g}. Usual "
+                "causes: a learning rate too large, or a critic that nothing keeps smooth.",
+                *slower(config, "discriminator"),
+                *unless_on(config, "spectral-norm"),
             )
 
 
@@ -200,27 +238,30 @@ def _right_but_few(records: Sequence[Record], config: Config, patience: int) -> 
 
 
 def _lost_variety(records: Sequence[Record], config: Config, patience: int) -> Iterator[Alarm]:
-    """Coverage far below what it was."""
-    known = values(records, "variety/coverage")
-    if len(known) < 2 * patience:
-        return
-    means = [
-        (known[i][0], statistics.mean(value for _, value in known[i : i + patience]))
-        for i in range(len(known) - patience + 1)
-    ]
-    then, best = max(means[:-patience] or means[:1], key=lambda mean: mean[1])
-    now = means[-1][1]
-    if best > KNOWN and now < LOST * best:
-        yield _alarm(
-            records[-1],
-            "variety-lost",
-            "variety/coverage",
-            "suspicious",
-            f"the samples covered {best:.0%} of the data around round {then:,}, and cover {now:.0%} now. Usual causes: "
-            "the generator has let go of kinds it could make, or the players no longer keep up with one another.",
-            *slower(config, "generator"),
-            *unless_on(config, "instance-noise"),
-        )
+    """Coverage or recall far below what it was."""
+    for figure, what in VARIETY.items():
+        # Of noise in the first rounds each sample is far from the next, and all real ones are among them.
+        known = [value for value in values(records, figure) if value[0] > WARM_UP]
+        if len(known) < 2 * patience:
+            continue
+        means = [
+            (known[i][0], statistics.mean(value for _, value in known[i : i + patience]))
+            for i in range(len(known) - patience + 1)
+        ]
+        then, best = max(means[:-patience], key=lambda mean: mean[1])
+        now = means[-1][1]
+        if best > KNOWN and now < LOST * best:
+            yield _alarm(
+                records[-1],
+                "variety-lost",
+                figure,
+                "suspicious",
+                f"{figure.removeprefix('variety/')} was {best:.0%} around round {then:,} and is {now:.0%} now: the "
+                f"share of real samples {what}. Usual causes: the generator has let go of kinds it could make, or the "
+                "players no longer keep up with one another.",
+                *slower(config, "generator"),
+                *unless_on(config, "instance-noise"),
+            )
 
 
 def _worse_scores(records: Sequence[Record], best: Mapping[str, float | str]) -> Iterator[Alarm]:

@@ -4,10 +4,11 @@ d_low, d_high       10 and 90 % quantiles of the critic's opinion of real, held-
 accuracy            share of each that it is right about, for losses with an even level
 separation          chance that a held-out sample ranks above a generated one, or below where that is higher: 0.5 to 1
 overfitting/r_v     how far the opinion of held-out samples has moved from that of real ones towards that of generated
-                    ones, 0 to 1; overfitting/r_t: mean sign of the opinion of real ones (ADA, 2006.06676, equation 1)
+                    ones, 0 to 1, given where the critic tells these two apart by more than noise; overfitting/r_t:
+                    mean sign of the opinion of real ones (ADA, 2006.06676, equation 1)
 variety/distance    mean distance between two generated samples, over that between two real ones
 variety/within_class  the same between samples of one class, for generators that take labels
-variety/precision, variety/coverage  of samples as they are, without features, k = 5 (2002.09797)
+variety/precision, variety/recall, variety/coverage  of samples as they are, without features, k = 5 (2002.09797)
 support             how many different pictures the generator has, by the birthday paradox (1706.08224): among n draws
                     of N equally likely ones, n (n - 1) / 2 N pairs are alike; half of all batches of s have a pair
                     when N = s² / (2 ln 2), or 0.72 s². Alike are two that are nearer than `ALIKE` times the usual
@@ -32,6 +33,9 @@ QUANTILES = {"d_low": 0.1, "d_high": 0.9}
 ALIKE = 0.5
 END, SAME = 0.99, 1e-3
 DIRECTIONS = 12
+BEYOND_NOISE = 5.0
+"""Standard errors. The noise of r_v's numerator is about that of its denominator: at this gap it moves r_v by a fifth,
+and chance alone would have to go three times as far for 0.6."""
 
 
 def of_critic(opinions: Mapping[str, Tensor], even: float | None) -> dict[str, Tensor]:
@@ -49,9 +53,17 @@ def of_critic(opinions: Mapping[str, Tensor], even: float | None) -> dict[str, T
     if held_out is not None:
         found["d_held_out"] = held_out.mean()
         found["separation"] = separation(held_out, fake)
-        gap = real.mean() - fake.mean()
-        found["overfitting/r_v"] = ((real.mean() - held_out.mean()) / gap).clamp(0, 1) if gap else torch.zeros(())
+        found |= _overfitting(real, held_out, fake)
     return found
+
+
+def _overfitting(real: Tensor, held_out: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """ADA's r_v; nothing of a critic that cannot tell, whose gap between real and generated is noise."""
+    gap = real.mean() - fake.mean()
+    error = (real.var() / len(real) + fake.var() / len(fake)).sqrt()
+    if not gap.abs() > BEYOND_NOISE * error:
+        return {}
+    return {"overfitting/r_v": ((real.mean() - held_out.mean()) / gap).clamp(0, 1)}
 
 
 def separation(first: Tensor, second: Tensor) -> Tensor:
@@ -67,8 +79,7 @@ def of_samples(samples: Tensor, real: Tensor, *, images: bool) -> dict[str, Tens
     neighbours = prdc(flat_real, flat, k=min(5, len(flat) - 1, len(flat_real) - 1))
     found = {
         "variety/distance": nn.functional.pdist(flat).mean() / nn.functional.pdist(flat_real).mean(),
-        "variety/precision": torch.tensor(neighbours["precision"]),
-        "variety/coverage": torch.tensor(neighbours["coverage"]),
+        **{f"variety/{name}": torch.tensor(neighbours[name]) for name in ("precision", "recall", "coverage")},
     }
     if images:
         found["support"] = support(flat, flat_real)
