@@ -16,7 +16,8 @@ class Ada(Effect):
     """Augments with probability p, and moves p so that r_t = E[sign(D(x))] of training images stays at the target.
 
     r_t is 0 where D cannot tell, which is where the loss's `Reading` says or at 0, and 1 where it has learned the
-    training images; D sees them augmented here, too. Every `interval` moves p goes up or down by interval · batch / images, never below 0.
+    training images; D sees them augmented here, too. Every `interval` moves p goes up or down by
+    interval · batch / images, never below 0.
 
     State: `p`; `r`, the last r_t; `signs`, the sum of the mean signs since.
     """
