@@ -97,7 +97,8 @@ class Scores(RunObserver):
 
     def _forget(self) -> None:
         """Drop what was told of scores after the round that the run goes on from: they will come again."""
-        self.file, self.told = self.info.directory / "scores.jsonl", {}
+        self.file = self.info.directory / "scores.jsonl"
+        self.told: dict[str, Any] = {}
         if self.file.exists():
             kept = [line for line in read_lines(self.file) if line["round"] <= self.info.start]
             write_text(self.file, "".join(json.dumps(line) + "\n" for line in kept))
