@@ -30,6 +30,7 @@ class Scores(RunObserver):
 
     def __init__(self, options: ScoresOptions) -> None:
         self.options = options
+        self.told: Mapping[str, Any] = {}
 
     def check(self, info: RunInfo, game: Game) -> None:
         """Build the judge: whatever is wrong with metrics, features or data is said before the first round."""
@@ -98,7 +99,6 @@ class Scores(RunObserver):
     def _forget(self) -> None:
         """Drop what was told of scores after the round that the run goes on from: they will come again."""
         self.file = self.info.directory / "scores.jsonl"
-        self.told: dict[str, Any] = {}
         if self.file.exists():
             kept = [line for line in read_lines(self.file) if line["round"] <= self.info.start]
             write_text(self.file, "".join(json.dumps(line) + "\n" for line in kept))
