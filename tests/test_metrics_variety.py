@@ -94,6 +94,12 @@ def test_pairs_are_of_one_class_whatever_the_batches(registry: Registry) -> None
         assert got == {name: pytest.approx(value, rel=1e-5) for name, value in expected.items()}
 
 
+def test_where_no_class_has_two_samples_there_is_nothing_to_compare(registry: Registry) -> None:
+    with pytest.raises(GanforgeError, match="metric 'ms-ssim' needs two samples of a class, and no class has two"):
+        similarity(registry, pictures(4, 32), torch.arange(4))
+    assert similarity(registry, pictures(4, 32), torch.tensor([0, 1, 2, 1]))["ms_ssim_2scales"] > 0
+
+
 def test_without_variety_it_is_one(registry: Registry) -> None:
     one = pictures(1, 32).expand(4, -1, -1, -1)
     varied = similarity(registry, pictures(4, 32))["ms_ssim_2scales"]
