@@ -142,3 +142,5 @@ def show(scores: Sequence[Score], as_json: bool) -> None:
     print_table(("score", "value", "real data scores")[:columns], [row[:columns] for row in rows])
     about = told[0]
     typer.echo(f"{about['samples']} samples beside {about['real']} real ones of the {about['split']} split")
+    for metric, what in {one["metric"]: one["compared with"] for one in told if "compared with" in one}.items():
+        typer.echo(f"{metric}: compared with {what}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from ganforge.core.card import Score
 from ganforge.core.config import attributed
-from ganforge.core.data import Data
+from ganforge.core.data import Data, Split
 from ganforge.core.draw import hash64
 from ganforge.core.errors import GanforgeError
 from ganforge.core.evaluation import (
@@ -105,6 +106,7 @@ class Judge:
         self.needs: frozenset[Need] = frozenset().union(*(spec.needs for spec in self.specs.values()))
         sees = any(map(_sees, self.specs.values()))
         self.seer = Seer(reference.training, asked, registry) if sees else None
+        self._looked: dict[str, Data] = {}
 
     @property
     def has_floors(self) -> bool:
@@ -149,9 +151,17 @@ class Judge:
             "data": self.reference.data.fingerprint,
             "seed": self.asked.seed,
             **self.asked.about,
+            **self._compared(metric),
             **(self.seer.provenance() if self.seer and _sees(self.specs[metric]) else {}),
             "torch": torch.__version__,
         }
+
+    def _compared(self, metric: str) -> dict[str, str]:
+        """The whole split that a metric looked at, if it did, whatever the real samples beside it are."""
+        if (data := self._looked.get(metric)) is None:
+            return {}
+        split: Split = "train" if data is self.reference.training else "test"
+        return {"compared with": f"all {len(data)} of the {split} split", "data compared with": data.fingerprint}
 
     def _check(self, metric: Metric[Any], generated: Sampler) -> None:
         """What can be refused before anything is computed."""
@@ -172,32 +182,34 @@ class Judge:
 
     def scorers(self, side: Side) -> dict[str, Scorer]:
         """The metrics, built for a side."""
-        case, scorers = self._case(side), dict[str, Scorer]()
+        scorers: dict[str, Scorer] = {}
         for name, metric in self.specs.items():
             if side.real and not metric.floor:
                 continue
+            case = self._case(side, name)
             if "logits" in metric.needs and case.extractor and not case.extractor.classes:
                 raise GanforgeError(f"metric '{name}' needs a classifier, and '{self.asked.extractor}' gives no logits")
             with attributed(self.registry, "metric", name, "build"):
                 scorers[name] = metric.build(self.options[name], case)
         return scorers
 
-    def _case(self, side: Side) -> Case:
+    def _case(self, side: Side, metric: str) -> Case:
         return Case(
             data=self.reference.data,
             samples=side.count,
             seed=self.asked.seed,
             extractor=self.seer.extractor if self.seer else None,
             training=self.reference.training,
-            look=self._look,
+            look=partial(self._look, metric),
             generator=None if side.real else self.generator,
             device=self.asked.device,
             watch=self.watch,
         )
 
-    def _look(self, data: Data) -> Features:
-        """Features of all of a split, in its order."""
+    def _look(self, metric: str, data: Data) -> Features:
+        """Features of all of a split, in its order, for a metric whose scores tell of it."""
         assert self.seer is not None
+        self._looked[metric] = data
         return self.seer.whole("real, all of the training split", data, self.asked.batch_size, self.watch)
 
     def _update(self, scorers: Mapping[str, Scorer], batch: Judged, *, real: bool) -> None:
