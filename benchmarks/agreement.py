@@ -68,7 +68,7 @@ def ours(sides: Sides, registry: Registry) -> Figures:
     }
     pixels = np.zeros((n, 1, 1, 1), np.uint8)
     extractor = Extractor()
-    extractor.dim = sides.real.shape[1]
+    extractor.dim, extractor.classes = sides.real.shape[1], sides.logits.shape[1]
     case = Case(ArrayData(DataSpec(shape=(1, 1, 1)), pixels), n, 0, extractor)
     for name, chosen in options.items():
         spec = registry.find("metric", name)

@@ -2,6 +2,7 @@
 
     python benchmarks/modes.py [--data ring grid] [--rows vanilla wgan-gp …] [--seeds 3 4 5] [--jobs 2]
     python benchmarks/modes.py --rows r3gan --ten        # its ten seeds alone
+    python benchmarks/modes.py --page                    # the page anew from the results there are, in seconds
 
 A row is a recipe as it stands, with nothing set but the seed, or a recipe with a regularizer's defaults, as in
 `vanilla+minibatch-discrimination`. Scores are the metric `modes` on 2,500 samples of the averaged generator. Each
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ganforge.core import GanforgeError
+from ganforge.core import Data, GanforgeError
 from ganforge.core.config import load_data, resolve
 from ganforge.core.registry import Registry, set_default_registry
 from ganforge.plugins.builtin import BUILTIN
@@ -184,22 +185,43 @@ def head(of: int, seeds: Sequence[int]) -> list[str]:
 
 def table(data: str, rows: Iterable[str], results: Mapping[str, Any], seeds: Sequence[int], registry: Registry) -> str:
     """The rows that are complete, then two that play no game: noise and the data itself."""
-    loaded = load_data(resolve({"recipe": "vanilla", "data": data}, registry)[0].data, registry)
-    mixture = loaded.mixture  # type: ignore[attr-defined]
-    lines = head(len(mixture.centres), seeds)
+    loaded, blind = without_game(data, seeds, registry)
+    lines = head(len(loaded.mixture.centres), seeds)  # type: ignore[attr-defined]
     for row in rows:
         if scores := found(results, row, data, seeds, registry):
             lines.append(line(f"`{row}`", scores, PUBLISHED[data].get(row, ""), rounds(scores)))
     lines += [f"| {name} (no recipe) | | | | | {modes} |" for name, modes in ELSEWHERE[data].items()]
+    lines += [line(name, scores) for name, scores in blind.items()]
+    return "\n".join(lines) + "\n"
+
+
+def without_game(data: str, seeds: Sequence[int], registry: Registry) -> tuple[Data, dict[str, list[Scores]]]:
+    """The data set, and the scores of two that play no game: noise and the data itself."""
+    loaded = load_data(resolve({"recipe": "vanilla", "data": data}, registry)[0].data, registry)
+    mixture = loaded.mixture  # type: ignore[attr-defined]
     generators = [np.random.default_rng(seed) for seed in seeds]
     side = 1.25 * mixture.centres.max()
     noise = [generator.uniform(-side, side, (SAMPLES, 2)) for generator in generators]
-    lines.append(line("uniform noise", [score(points, loaded) for points in noise]))
     perfect = [
         generator.choice(mixture.centres, SAMPLES) + mixture.sigma * generator.standard_normal((SAMPLES, 2))
         for generator in generators
     ]
-    lines.append(line("a perfect sampler", [score(points, loaded) for points in perfect]))
+    named = {"uniform noise": noise, "a perfect sampler": perfect}
+    return loaded, {name: [score(points, loaded) for points in samples] for name, samples in named.items()}
+
+
+def counts_table(seeds: Sequence[int], registry: Registry) -> str:
+    """What each way to count modes makes of noise and of a perfect sampler."""
+    counts = ("modes", "modes_4_sigma", "modes_quarter")
+    lines = [
+        f"| seeds {', '.join(map(str, seeds))} | `{'` | `'.join(counts)}` | `high_quality_4_sigma`, median (range) |",
+        "|---|---|---|---|---|",
+    ]
+    for data in DATA:
+        for name, scores in without_game(data, seeds, registry)[1].items():
+            counted = [" / ".join(f"{score[count]:.0f}" for score in scores) for count in counts]
+            quality = spread(scores, "high_quality_4_sigma", ".1%")
+            lines.append(f"| {name}, `{data}` | {' | '.join(counted)} | {quality} |")
     return "\n".join(lines) + "\n"
 
 
@@ -232,6 +254,7 @@ def write_page(path: Path, results: Mapping[str, Any], seeds: Sequence[int], reg
     rows = list(dict.fromkeys([*ROWS, *(key.split("/")[1] for key in sorted(results))]))
     for data in DATA:
         page = put(page, data, table(data, rows, results, seeds, registry))
+    page = put(page, "counts", counts_table(seeds, registry))
     path.write_text(put(page, "ten seeds", ten_table(TEN, results, registry)), encoding="utf-8")
 
 
@@ -252,6 +275,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=ROWS, help="recipe or recipe+regularizer")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--ten", action="store_true", help=f"the rows' seeds {TEN_SEEDS[0]} to {TEN_SEEDS[-1]} alone")
+    parser.add_argument("--page", action="store_true", help="train nothing: write the page of the results there are")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one core each")
     parser.add_argument("--out", type=Path, default=PAGE)
     arguments = parser.parse_args()
@@ -259,7 +283,9 @@ def main() -> None:
     results = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     seeds = TEN_SEEDS if arguments.ten else arguments.seeds
     jobs = [Job(row, data, seed) for data in arguments.data for row in arguments.rows for seed in seeds]
-    if arguments.rows is ROWS and not arguments.ten:
+    if arguments.page:
+        jobs = []
+    elif arguments.rows is ROWS and not arguments.ten:
         jobs += [Job(TEN, data, seed) for data in arguments.data for seed in TEN_SEEDS]
 
     def done() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import tiny
+import torch
 from command import TINY, TRAIN_TINY, done, refused
 from PIL import Image
 
@@ -20,9 +21,10 @@ from ganforge.core import ArrayData, DataSpec, GanforgeError
 from ganforge.core.card import Score
 from ganforge.core.data import Split
 from ganforge.core.evaluate import evaluate
-from ganforge.core.evaluation import Asked, Reference
+from ganforge.core.evaluation import Asked, Reference, silent
 from ganforge.core.latents import Generator, Latent
 from ganforge.core.registry import Registry
+from ganforge.core.seer import Seer
 from ganforge.core.versions import own_version
 from ganforge.plugins.builtin import BUILTIN
 from ganforge.serve import load
@@ -193,6 +195,7 @@ def test_values_floor_and_provenance(spied: Registry) -> None:
     }
     assert expected.items() <= told.items()
     assert told["data"] == pictures(100).fingerprint
+    assert "compared with" not in told
 
 
 def test_there_is_no_floor_of_fewer_samples(spied: Registry) -> None:
@@ -348,6 +351,17 @@ def test_a_metric_can_ask_for_the_generator_and_for_all_of_the_training_split(sp
         mean = 50 + (190 + 45) / 30
         assert {score.name: score.value for score in scores} == {"made_spy@20": 1, "mean_spy@20": pytest.approx(mean)}
         assert "floor" not in scores[0].provenance
+        assert scores[0].provenance["compared with"] == "all 30 of the train split"
+
+
+def test_known_features_of_a_whole_split_are_not_copied(spied: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, told = pictures(50, n=30), list[tuple[str, int, int]]()
+    seer = Seer(data, Asked({}, "spy"), spied)
+    first = seer.whole("all", data, 8, silent)
+    monkeypatch.setattr(torch, "cat", None)
+    again = seer.whole("all", data, 8, lambda *what: told.append(what))
+    assert torch.equal(again.features, first.features)
+    assert told == [("all", 30, 30)]
 
 
 def test_a_damaged_cache_is_made_again(spied: Registry, tmp_path: Path) -> None:
@@ -536,6 +550,9 @@ def test_a_table_says_what_real_data_scores(tmp_path: Path, monkeypatch: pytest.
     assert lines[0].split() == ["score", "value", "real", "data", "scores"]
     assert lines[1].startswith("fid_random-smoke-test@24 ")
     assert lines[-1] == "24 samples beside 24 real ones of the test split"
+    copied = done("evaluate", run, *common, "--metrics", "authenticity").out.splitlines()
+    assert copied[-1].startswith("authenticity: compared with all ")
+    assert copied[-1].endswith(" of the train split")
     floors = [line.split()[-1] for line in done("evaluate", run, *common, "--no-floor").out.splitlines()]
     assert floors[0] == "value"  # there is no column of floors
 

@@ -31,6 +31,10 @@ def test_hand_counted() -> None:
     got = score(points, SQUARE)
     assert got["modes"] == 2
     assert got["modes_of"] == 4
+    # A quarter of an equal share is 5 / 16 of a sample, and one is the least.
+    assert got["modes_quarter"] == 2
+    # Within 4 sigma are also the bad one of mode 0 and that of mode 2, on the rim.
+    assert (got["modes_4_sigma"], got["high_quality_4_sigma"]) == (3, 1)
     assert got["high_quality"] == pytest.approx(3 / 5)
     assert got["reverse_kl"] == pytest.approx(sum(p * math.log(p * 4) for p in shares))
 
@@ -66,6 +70,11 @@ def test_a_perfect_sampler_meets_the_floors(registry: Registry, name: str) -> No
     expected = 1 - math.exp(-4.5)
     assert got["modes"] == got["modes_of"] == k
     assert got["high_quality"] == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / n))
+    wider = 1 - math.exp(-8)
+    assert got["high_quality_4_sigma"] == pytest.approx(wider, abs=4 * math.sqrt(wider * (1 - wider) / n))
+    for part in held_out.samples.reshape(40, 2500, 2):
+        few = score(part, data)
+        assert few["modes"] == few["modes_quarter"] == few["modes_4_sigma"] == k
     kls = [score(part, data)["reverse_kl"] for part in held_out.samples.reshape(40, 2500, 2)]
     # 2 n KL is about chi-squared with k - 1 degrees of freedom: mean k - 1, variance 2 (k - 1).
     assert np.mean(kls) * 2 * 2500 == pytest.approx(k - 1, abs=4 * math.sqrt(2 * (k - 1) / 40))
@@ -80,6 +89,26 @@ def test_uniform_noise_hits_the_share_its_area_says(registry: Registry) -> None:
     assert got["modes"] == 25
     assert got["high_quality"] == pytest.approx(share, abs=4 * math.sqrt(share / 200_000))
     assert got["reverse_kl"] == pytest.approx(0, abs=1e-3)  # each mode is nearest to a 2 by 2 square
+
+
+@pytest.mark.parametrize(("name", "side", "least"), [("ring", 1.25, 5), ("grid", 5.0, 20)])
+def test_noise_captures_many_modes_by_one_sample_and_none_by_a_quarter(
+    registry: Registry, name: str, side: float, least: int
+) -> None:
+    spec = registry.find("dataset", name)
+    data = spec.load(spec.options(samples=10), DataRequest())
+    for seed in (3, 4, 5):
+        got = score(np.random.default_rng(seed).uniform(-side, side, (2500, 2)), data)
+        assert got["modes_4_sigma"] >= got["modes"] >= least
+        assert got["modes_quarter"] == 0
+
+
+@pytest.mark.parametrize(("there", "counts"), [(19, 3), (20, 4)])
+def test_a_quarter_of_an_equal_share_is_20_of_2000_on_25_modes(there: int, counts: int) -> None:
+    """Here 20 of 320 on four."""
+    points = np.repeat(SQUARE.mixture.centres, (100, 100, 120 - there, there), axis=0)  # type: ignore[union-attr]
+    got = score(points, SQUARE)
+    assert (got["modes"], got["modes_quarter"]) == (4, counts)
 
 
 def test_samples_that_are_not_finite_count_among_all() -> None:

@@ -139,6 +139,17 @@ def test_features_of_whole_pixels_are_refused(registry: Registry) -> None:
         spec.build(spec.options(), Case(data, 5, 0, Extractor()))
 
 
+@pytest.mark.parametrize("form", [("--pixels", "uint8"), ("--precision", "fp16", "--force")])
+def test_a_file_that_rounds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]) -> None:
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "cache"))
+    run, file = tmp_path / "run", tmp_path / "tiny.onnx"
+    done(*TRAIN_TINY, "--steps", 2, "--out", run)
+    done("export", run, "-o", file, *form, *TINY)
+    asked = ("--samples", 24, "--features", "random-smoke-test", "--metrics", "perceptual-path-length", *TINY)
+    sentence = "this file rounds its own; export it with --pixels float32 --precision fp32"
+    assert refused("evaluate", file, *asked).endswith(sentence)
+
+
 def test_a_run_and_its_file_have_one_path_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path / "cache"))
     run, file = tmp_path / "run", tmp_path / "tiny.onnx"

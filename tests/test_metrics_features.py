@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganforge.core import ArrayData, DataSpec, GanforgeError
 from ganforge.core.draw import hash64
@@ -90,6 +91,31 @@ def test_a_second_scorer_gives_the_same_and_which_side_comes_first_does_not_matt
     feed(scorer, generated[20:], False)
     first, again = ({key: float(value) for key, value in scorer.compute().items()} for _ in range(2))
     assert first == again == pytest.approx(score(name, real, generated, **SMALL.get(name, {})), rel=1e-12)
+
+
+class Copies(TorchDispatchMode):
+    """Counts the float32 tensors of a size, or larger, that come to be."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size, self.made = size, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, Tensor) and made.dtype == torch.float32 and made.numel() >= self.size:
+            self.made += not made._is_view()
+        return made
+
+
+@pytest.mark.parametrize("name", ["kid", "prdc"])
+def test_features_go_to_float64_without_a_float32_copy_of_all(registry: Registry, name: str) -> None:
+    real, generated = sides(60, 50, 8)
+    scorer = build(registry, name, real, generated, **SMALL.get(name, {}))
+    feed(scorer, real, True, batch=16)
+    feed(scorer, generated, False, batch=16)
+    with Copies(generated.numel()) as copies:
+        scorer.compute()
+    assert copies.made == 0
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -293,6 +319,16 @@ def test_inception_score_agrees_with_torch_fidelity(score: Score, n: int, splits
     known = theirs(logits[order], splits, shuffle=False)
     assert found["is"] == relative(known["inception_score_mean"], 1e-12)
     assert found["is_std"] == pytest.approx(known["inception_score_std"], rel=1e-10, abs=1e-14)
+
+
+def test_inception_score_keeps_no_logits(registry: Registry) -> None:
+    logits = drawn(1000, 100)
+    scorer = build(registry, "inception-score", logits, logits, splits=4)
+    feed(scorer, logits, False, batch=64)
+    held = [value for value in vars(scorer).values() if isinstance(value, Tensor)]
+    # Of each sample the number of its split, and of each split sums over the classes and over entropies.
+    assert sum(value.numel() for value in held) == 1000 + 4 * (100 + 1)
+    assert not any(isinstance(value, list) for value in vars(scorer).values())
 
 
 def test_inception_score_does_not_depend_on_which_class_comes_when(score: Score) -> None:

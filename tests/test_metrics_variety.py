@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from ganforge.core import ArrayData, DataSpec, GanforgeError, Options
-from ganforge.core.evaluation import Case, Judged
+from ganforge.core.data import Split
+from ganforge.core.evaluate import evaluate
+from ganforge.core.evaluation import Asked, Case, Features, Judged, Reference
 from ganforge.core.registry import Registry
+from ganforge.plugins.blocks import distances
 from ganforge.plugins.blocks.torchvision_import import import_with_torchvision
 from ganforge.plugins.metrics.authenticity.copies import authenticity
 from ganforge.plugins.metrics.ms_ssim import scales
@@ -34,6 +39,52 @@ def test_authenticity_of_copies_and_of_fresh_samples() -> None:
     assert authenticity(real, real[:100] + 1e-4) == 0
     assert 0.4 < authenticity(real, fresh) < 0.8
     assert authenticity(real, fresh + 50) == 1
+
+
+def test_authenticity_in_parts_is_that_of_whole_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = torch.Generator().manual_seed(1)
+    training, samples = (torch.randn(n, 4, generator=random) for n in (300, 200))
+    between = torch.cdist(samples.double(), training.double()).min(dim=1)
+    radius = torch.cdist(training.double(), training.double()).fill_diagonal_(torch.inf).min(dim=1).values
+    expected = float((between.values > radius[between.indices]).double().mean())
+    monkeypatch.setattr(distances, "ROWS", 64)
+    assert authenticity(training, samples) == expected
+
+
+def grey(n: int, seed: int) -> ArrayData:
+    noise = np.random.default_rng(seed).integers(0, 256, (n, 1, 8, 8), dtype=np.uint8)
+    return ArrayData(DataSpec(shape=(1, 8, 8)), noise)
+
+
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_a_copy_of_any_training_picture_is_found_however_few_are_judged(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: Split
+) -> None:
+    monkeypatch.setenv("GANFORGE_CACHE", str(tmp_path))
+    training, test = grey(120, 1), grey(30, 2)
+    asked = Asked({"authenticity": {}}, "random-smoke-test", samples=20, batch_size=8)
+    for start in range(0, 120, 20):
+
+        def copied(at: int, n: int, start: int = start) -> tuple[np.ndarray, None]:
+            return training.samples[start + at : start + at + n], None
+
+        found = {score.name: score for score in evaluate(copied, Reference(training, test, split), asked, registry)}
+        assert found["authenticity_random-smoke-test@20"].value == 0
+    told = found["authenticity_random-smoke-test@20"].provenance
+    assert told["compared with"] == "all 120 of the train split"
+    assert told["data compared with"] == training.fingerprint
+    assert "floor" not in told  # training pictures are copies of themselves
+    # What was not trained on is there beside the test split only.
+    held_out = found.get("authenticity_held_out_random-smoke-test@20")
+    assert (held_out is None) if split == "train" else (held_out is not None and held_out.value > 0.2)
+
+
+def test_authenticity_without_a_training_split_is_a_sentence(registry: Registry) -> None:
+    build, seen = registry.find("metric", "authenticity").build, Features(torch.zeros(1, 2))
+    with pytest.raises(GanforgeError, match="looks for copies of the training split, and was given none"):
+        build(Options(), Case(grey(5, 1), 5))
+    with pytest.raises(GanforgeError, match="needs at least 2 training samples, not 1"):
+        build(Options(), Case(grey(5, 1), 5, training=grey(1, 2), look=lambda data: seen))
 
 
 def pictures(n: int, side: int, channels: int = 1) -> Tensor:
@@ -94,8 +145,29 @@ def test_pairs_are_of_one_class_whatever_the_batches(registry: Registry) -> None
         assert got == {name: pytest.approx(value, rel=1e-5) for name, value in expected.items()}
 
 
+def test_where_no_class_has_two_samples_there_is_nothing_to_compare(registry: Registry) -> None:
+    with pytest.raises(GanforgeError, match="metric 'ms-ssim' needs two samples of a class, and no class has two"):
+        similarity(registry, pictures(4, 32), torch.arange(4))
+    assert similarity(registry, pictures(4, 32), torch.tensor([0, 1, 2, 1]))["ms_ssim_2scales"] > 0
+
+
 def test_without_variety_it_is_one(registry: Registry) -> None:
     one = pictures(1, 32).expand(4, -1, -1, -1)
     varied = similarity(registry, pictures(4, 32))["ms_ssim_2scales"]
     assert similarity(registry, one) == {"ms_ssim_2scales": pytest.approx(1.0)}
     assert varied < 0.6
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_real_samples_are_paired_as_the_generators_are(registry: Registry, labelled: bool) -> None:
+    """One picture a class: pairs within a class are alike, others are not, and the floor is of pairs like its own."""
+    images, labels = pictures(4, 32).repeat(8, 1, 1, 1).numpy(), np.tile(np.arange(4), 8)
+    data = ArrayData(DataSpec(shape=(1, 32, 32), classes=("a", "b", "c", "d")), images, labels)
+
+    def sample(start: int, n: int) -> tuple[np.ndarray, np.ndarray | None]:
+        return images[start : start + n], labels[start : start + n] if labelled else None
+
+    asked = Asked(metrics={"ms-ssim": {}}, extractor="random-smoke-test", samples=32)
+    (score,) = evaluate(sample, Reference(data, data), asked, registry)
+    assert (score.value == pytest.approx(1)) == labelled
+    assert (score.provenance["floor"] == pytest.approx(1)) == labelled

@@ -144,3 +144,5 @@ def show(scores: Sequence[Score], as_json: bool) -> None:
     typer.echo(f"{about['samples']} samples beside {about['real']} real ones of the {about['split']} split")
     for right in {one["classifier accuracy"] for one in told if "classifier accuracy" in one}:
         typer.echo(f"the classifier is right about {right:.1%} of real pictures that it has not seen")
+    for metric, what in {one["metric"]: one["compared with"] for one in told if "compared with" in one}.items():
+        typer.echo(f"{metric}: compared with {what}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from torch import Tensor
 
 from ganforge.core.card import Score
 from ganforge.core.config import attributed
-from ganforge.core.data import Data
+from ganforge.core.data import Data, Split
 from ganforge.core.draw import hash64
 from ganforge.core.errors import GanforgeError
 from ganforge.core.evaluation import (
@@ -85,7 +87,7 @@ class Judge:
         generator: Generator | None = None,
     ) -> None:
         self.reference, self.asked, self.registry, self.watch = reference, asked, registry, watch
-        self.generator = generator
+        self.generated, self.generator = generated, generator
         if not asked.metrics:
             n = min(asked.samples, len(reference.data))
             raise GanforgeError(f"no metric is usual for {n} samples: judge more of them, or say which metrics")
@@ -98,15 +100,19 @@ class Judge:
         sees = any(map(_sees, self.specs.values()))
         self.seer = Seer(reference.training, asked, registry) if sees else None
         self._own: dict[str, dict[str, str | int | float]] = {}
+        self._looked: dict[str, Data] = {}
 
     @property
     def floor_sides(self) -> list[Side]:
-        """Real samples of the other split in the generator's place, where any metric has a floor."""
+        """Real samples of the other split in the generator's place, where any metric has a floor; they have labels if
+        its own do."""
         # With fewer samples than the generator's, what they score would be no measure for it.
         enough = len(self.reference.other) >= self.asked.samples
         if not (self.reference.floor and enough and any(spec.floor for spec in self.specs.values())):
             return []
-        return [self.real_side("real, of the other split", self.reference.other)]
+        side = self.real_side("real, of the other split", self.reference.other)
+        labelled = self.generated(0, 1)[1] is not None
+        return [side if labelled else replace(side, sample=lambda start, n: (side.sample(start, n)[0], None))]
 
     def score(self, sides: Sequence[Side]) -> list[Figures]:
         """What the metrics say of each side; the real one is passed through once for all."""
@@ -157,9 +163,17 @@ class Judge:
             "data": self.reference.data.fingerprint,
             "seed": self.asked.seed,
             **self.asked.about,
+            **self._compared(metric),
             **(self.seer.provenance() if self.seer and _sees(self.specs[metric]) else {}),
             **versions(self.specs[metric].requires),
         }
+
+    def _compared(self, metric: str) -> dict[str, str]:
+        """The whole split that a metric looked at, if it did, whatever the real samples beside it are."""
+        if (data := self._looked.get(metric)) is None:
+            return {}
+        split: Split = "train" if data is self.reference.training else "test"
+        return {"compared with": f"all {len(data)} of the {split} split", "data compared with": data.fingerprint}
 
     def _check(self, metric: Metric[Any], generated: Sampler) -> None:
         """What can be refused before anything is computed."""
@@ -180,10 +194,11 @@ class Judge:
 
     def scorers(self, side: Side) -> dict[str, Scorer]:
         """The metrics, built for a side."""
-        case, scorers = self._case(side), dict[str, Scorer]()
+        scorers: dict[str, Scorer] = {}
         for name, metric in self.specs.items():
             if side.real and not metric.floor:
                 continue
+            case = self._case(side, name)
             if "logits" in metric.needs and case.extractor and not case.extractor.classes:
                 raise GanforgeError(f"metric '{name}' needs a classifier, and '{self.asked.extractor}' gives no logits")
             with attributed(self.registry, "metric", name, "build"):
@@ -192,22 +207,23 @@ class Judge:
                 self._own[name] = {f"{name}.{key}": value for key, value in own.items()}
         return scorers
 
-    def _case(self, side: Side) -> Case:
+    def _case(self, side: Side, metric: str) -> Case:
         return Case(
             data=self.reference.data,
             samples=side.count,
             seed=self.asked.seed,
             extractor=self.seer.extractor if self.seer else None,
             training=self.reference.training,
-            look=self._look,
+            look=partial(self._look, metric),
             generator=None if side.real else self.generator,
             device=self.asked.device,
             watch=self.watch,
         )
 
-    def _look(self, data: Data) -> Features:
-        """Features of all of a split, in its order."""
+    def _look(self, metric: str, data: Data) -> Features:
+        """Features of all of a split, in its order, for a metric whose scores tell of it."""
         assert self.seer is not None
+        self._looked[metric] = data
         return self.seer.whole("real, all of the training split", data, self.asked.batch_size, self.watch)
 
     def _update(self, scorers: Mapping[str, Scorer], batch: Judged, *, real: bool) -> None:

@@ -126,7 +126,8 @@ class Generator(NamedTuple):
     of the latents, or, of a generator that is `styled`, its own affair, which `make` takes by this name.
     `make_of_seeds`, where there is one, takes picture seeds int64 [N], labels and the truncation instead: it is for
     what makes its own latents, and has a `make` that refuses. `draws` is for one whose latents are not drawn from
-    `latent` alone, as a style is: (seed, n, start) to latents.
+    `latent` alone, as a style is: (seed, n, start) to latents. `rounds` says that the least steps of a latent are lost:
+    images come in whole pixels, or from fewer digits than float32 has.
     """
 
     latent: Latent
@@ -137,6 +138,7 @@ class Generator(NamedTuple):
     make_of_seeds: Callable[[np.ndarray, np.ndarray | None, float | None], np.ndarray] | None = None
     styled: bool = False
     draws: Callable[[int, int, int], np.ndarray] | None = None
+    rounds: bool = False
 
     def at(self, truncation: float | None) -> Generator:
         """The same generator, whose samples keep to a truncation."""

@@ -124,7 +124,7 @@ def write_scores(path: str | Path, scores: Sequence[Score]) -> Card:
 
 
 DECISIVE = (
-    *("metric", "samples", "real", "split", "data", "seed", "truncation"),
+    *("metric", "samples", "real", "split", "data", "seed", "truncation", "data compared with"),
     *("extractor", "weights", "preprocessing"),
 )
 """What decides a file's score, beside options of the metric and of the features. The seed is there: other samples make

@@ -84,9 +84,15 @@ class Model:
     @property
     def generator(self) -> Generator:
         """This model for callers who choose latents, as far as it takes them, or take samples by number."""
-        card, of_seeds = self.card, self.of_seeds if self.card.seeded else None
+        card = self.card
         return Generator(
-            card.latent, card.data, card.labelled, self.generate, make_of_seeds=of_seeds, styled=card.styled
+            card.latent,
+            card.data,
+            card.labelled,
+            self.generate,
+            make_of_seeds=self.of_seeds if card.seeded else None,
+            styled=card.styled,
+            rounds=card.outputs[0].dtype == "uint8" or card.precision != "fp32",
         )
 
     def sample(

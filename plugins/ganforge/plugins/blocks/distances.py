@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 2**22  # distances computed at once: 32 MiB
+ROWS = 4096  # samples of a side in float64 at once
 SAME = 1e-7  # of the largest norm: what products leave of the distance between equal vectors is less
 
 
@@ -35,6 +36,14 @@ def neighbours(samples: Tensor, parts: Iterable[Tensor], k: int) -> Neighbours:
         found = Neighbours(best.values, numbers.gather(1, best.indices))
         at += len(part)
     return found
+
+
+def nearest(samples: Tensor, others: Tensor, k: int) -> Neighbours:
+    """Of samples [n, dim] among others [l, dim], of any type: a few thousand of each at a time are in float64."""
+    found = [
+        neighbours(rows.double(), (part.double() for part in others.split(ROWS)), k) for rows in samples.split(ROWS)
+    ]
+    return Neighbours(torch.cat([one.distances for one in found]), torch.cat([one.numbers for one in found]))
 
 
 def radii(features: Tensor, k: int) -> Tensor:

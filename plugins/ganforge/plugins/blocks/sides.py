@@ -47,3 +47,8 @@ class Sides:
     @property
     def generated(self) -> Tensor:
         return torch.cat(self._kept[False])
+
+    def exact(self, *, real: bool) -> Tensor:
+        """One side's features in float64 [n, dim], written where they stay: there is no float32 copy on the way."""
+        kept = self._kept[real]
+        return torch.cat(kept, out=torch.empty(sum(map(len, kept)), kept[0].shape[1], dtype=torch.float64))

@@ -14,12 +14,10 @@ from torch import Tensor
 from ganforge.core import GanforgeError
 from ganforge.core.draw import hash64
 from ganforge.core.evaluation import Judged
-from ganforge.plugins.blocks.distances import neighbours
+from ganforge.plugins.blocks.distances import nearest
 from ganforge.plugins.blocks.sides import Sides
 from ganforge.plugins.metrics.data_copying import LEAST
 from ganforge.plugins.metrics.data_copying.clusters import assign, k_means
-
-ROWS = 4096  # training samples in float64 at once
 
 
 class Placed(NamedTuple):
@@ -43,8 +41,7 @@ class DataCopying:
         return copying(self._place(self.sides.real), self._place(self.sides.generated), len(self.centres))
 
     def _place(self, features: Tensor) -> Placed:
-        parts = (part.double() for part in self.training.split(ROWS))
-        return Placed(neighbours(features.double(), parts, 1).distances[:, 0], assign(features, self.centres))
+        return Placed(nearest(features, self.training, 1).distances[:, 0], assign(features, self.centres))
 
 
 def copying(real: Placed, generated: Placed, cells: int) -> dict[str, float]:

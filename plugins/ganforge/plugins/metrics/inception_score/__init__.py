@@ -27,7 +27,8 @@ def build(options: InceptionScoreOptions, case: Case) -> Any:
     from ganforge.plugins.metrics.inception_score.score import InceptionScore
 
     require("inception-score.splits", options.splits, {"generated": case.samples})
-    return InceptionScore(options.splits, case.seed)
+    assert case.extractor is not None
+    return InceptionScore(options.splits, case.samples, case.extractor.classes, case.seed)
 
 
 @hookimpl

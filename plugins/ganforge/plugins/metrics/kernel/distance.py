@@ -41,7 +41,7 @@ class KernelDistance:
         self.sides.update(batch, real)
 
     def compute(self) -> dict[str, Tensor]:
-        real, generated, n = self.sides.real.double(), self.sides.generated.double(), self.options.subset_size
+        real, generated, n = self.sides.exact(real=True), self.sides.exact(real=False), self.options.subset_size
         random = torch.Generator().manual_seed(hash64(self.seed, "kid"))
         # Subsets that are all there is of both sides are one and the same.
         subsets = 1 if len(real) == len(generated) == n else self.options.subsets

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ganforge.core import GanforgeError
 from ganforge.core.evaluation import Judged
 from ganforge.plugins.blocks.torchvision_import import import_with_torchvision
 
@@ -42,7 +43,9 @@ class PairSimilarity:
             self._compare(torch.stack(first).float(), torch.stack(second).float())
 
     def compute(self) -> dict[str, float]:
-        return {f"ms_ssim_{self.scales}scale{'s' * (self.scales > 1)}": self.total / max(self.pairs, 1)}
+        if not self.pairs:
+            raise GanforgeError("metric 'ms-ssim' needs two samples of a class, and no class has two: judge more")
+        return {f"ms_ssim_{self.scales}scale{'s' * (self.scales > 1)}": self.total / self.pairs}
 
     def _compare(self, first: Tensor, second: Tensor) -> None:
         found = self.similarity(first, second, data_range=255.0, betas=self.weights, reduction="sum")

@@ -24,6 +24,11 @@ class PathLength:
 
     def __init__(self, case: Case, epsilon: float) -> None:
         self.case, self.epsilon = case, epsilon
+        if case.generator is not None and case.generator.rounds:
+            raise GanforgeError(
+                "metric 'perceptual-path-length' compares pictures that differ by less than a pixel's step, and this "
+                "file rounds its own; export it with --pixels float32 --precision fp32"
+            )
         try:
             self._embed(np.zeros((1, *case.data.spec.shape), np.float32))
         except NotImplementedError:

@@ -17,5 +17,5 @@ class Prdc:
         self.sides.update(batch, real)
 
     def compute(self) -> dict[str, float]:
-        found = prdc(self.sides.real.double(), self.sides.generated.double(), self.k)
+        found = prdc(self.sides.exact(real=True), self.sides.exact(real=False), self.k)
         return {f"{name}_k{self.k}": value for name, value in found.items()}
