@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,10 +50,11 @@ def read_records(directory: Path, until: int) -> list[dict[str, float]]:
     return [{name: value for name, value in line.items() if isinstance(value, int | float)} for line in whole]
 
 
-def read_verdict(directory: Path) -> str:
-    """What the alarms said of the run last: healthy, suspicious or failed; nothing where they said nothing."""
+def read_verdict(directory: Path, word: Literal["verdict", "told"] = "verdict") -> str:
+    """What the alarms said of the run last: healthy, suspicious or failed, `told` with what was not judged; nothing
+    where they said nothing."""
     try:
-        return str(json.loads((directory / "verdict.json").read_text(encoding="utf-8"))["verdict"])
+        return str(json.loads((directory / "verdict.json").read_text(encoding="utf-8"))[word])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 

@@ -36,8 +36,7 @@ def _plain(found: Diagnosis) -> dict[str, object]:
 
 
 def _told(found: Diagnosis) -> str:
-    blind = found.verdict == "healthy" and (found.early or found.unjudged)
-    lines = [f"{found.verdict} after round {found.round:,}{', as far as losses and gradients tell' if blind else ''}"]
+    lines = [f"{found.verdict} after round {found.round:,}{found.reservation}"]
     for alarm in found.alarms:
         sentence = alarm.message[:1].upper() + alarm.message[1:]
         lines.append(f"\n{alarm.severity}: {alarm.kind}\n  {sentence}\n  {alarm.advice}")

@@ -31,6 +31,12 @@ class Diagnosis(NamedTuple):
     early: bool
     unjudged: str | None
 
+    @property
+    def reservation(self) -> str:
+        """What to say behind a verdict that variety had no part in; else nothing."""
+        blind = self.verdict == "healthy" and (self.early or self.unjudged)
+        return ", as far as losses and gradients tell" if blind else ""
+
 
 def diagnose(directory: Path, run: Judged) -> Diagnosis:
     """Judge a run by what lies in its directory.

@@ -78,9 +78,8 @@ class Alarms(RunObserver):
             return
         found = diagnose(self.info.directory, self._judged)
         try:
-            write_text(
-                self.info.directory / "verdict.json", json.dumps({"verdict": found.verdict, "round": found.round})
-            )
+            told = {"verdict": found.verdict, "round": found.round, "told": f"{found.verdict}{found.reservation}"}
+            write_text(self.info.directory / "verdict.json", json.dumps(told))
         except GanforgeError as error:
             log.warning("the verdict is not written: %s", error)
 

@@ -82,7 +82,7 @@ def _lead(config: Config, until: int) -> str:
 
 def _facts(info: RunInfo, records: Records, until: int) -> Iterator[str]:
     """The run in figures, and the verdict on it."""
-    if verdict := read_verdict(info.directory):
+    if verdict := read_verdict(info.directory, "told"):
         yield _fact("verdict", verdict)
     yield _fact("epochs", f"{until * _epochs_per_round(info):,.1f}")
     yield _fact("images seen", short(until * images_per_round(info.config)))
