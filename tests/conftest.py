@@ -23,8 +23,8 @@ def registry() -> Registry:
     return loaded
 
 
-@pytest.fixture(autouse=True)
-def same_numbers() -> None:
-    """Each test draws the same random numbers, whichever tests its process has run before."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """A test and what is built for it draw the same random numbers, whichever tests the process has run before."""
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +85,7 @@ def of_model(model: Model, seed: int) -> Subject:
 def _of_run(source: Path, seed: int, device: str) -> Subject:
     run = open_run(source, device)
     generator = run.game.averaged_generator  # loads the checkpoint, and with it the round
-    known = _known(run.config.recipe.name, run.round, run.config.digest(), f"torch {version('torch')}")
+    known = _known(run.config.recipe.name, run.round, run.config.digest(), f"torch {installed('torch')}")
     return Subject(generator, seed, run.config.data.model_dump(), run.fingerprint, known)
 
 

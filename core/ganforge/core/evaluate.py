@@ -101,6 +101,7 @@ class Judge:
         self.seer = Seer(reference.training, asked, registry) if sees else None
         self._own: dict[str, dict[str, str | int | float]] = {}
         self._looked: dict[str, Data] = {}
+        self._whole: dict[int, Features] = {}
 
     @property
     def floor_sides(self) -> list[Side]:
@@ -111,8 +112,8 @@ class Judge:
         if not (self.reference.floor and enough and any(spec.floor for spec in self.specs.values())):
             return []
         side = self.real_side("real, of the other split", self.reference.other)
-        labelled = self.generated(0, 1)[1] is not None
-        return [side if labelled else replace(side, sample=lambda start, n: (side.sample(start, n)[0], None))]
+        alike = not self.reference.other.spec.classes or self.generated(0, 1)[1] is not None
+        return [side if alike else replace(side, sample=lambda start, n: (side.sample(start, n)[0], None))]
 
     def score(self, sides: Sequence[Side]) -> list[Figures]:
         """What the metrics say of each side; the real one is passed through once for all."""
@@ -165,7 +166,7 @@ class Judge:
             **self.asked.about,
             **self._compared(metric),
             **(self.seer.provenance() if self.seer and _sees(self.specs[metric]) else {}),
-            **versions(self.specs[metric].requires),
+            **versions((*self.specs[metric].requires, self.specs[metric].build.__module__)),
         }
 
     def _compared(self, metric: str) -> dict[str, str]:
@@ -204,7 +205,7 @@ class Judge:
             with attributed(self.registry, "metric", name, "build"):
                 scorers[name] = metric.build(self.options[name], case)
                 own = getattr(scorers[name], "provenance", {})
-                self._own[name] = {f"{name}.{key}": value for key, value in own.items()}
+                self._own[name] = {f"{name}.{key}": plain(value) for key, value in own.items()}
         return scorers
 
     def _case(self, side: Side, metric: str) -> Case:
@@ -224,7 +225,10 @@ class Judge:
         """Features of all of a split, in its order, for a metric whose scores tell of it."""
         assert self.seer is not None
         self._looked[metric] = data
-        return self.seer.whole("real, all of the training split", data, self.asked.batch_size, self.watch)
+        if (found := self._whole.get(id(data))) is None:  # else another metric looked, or the same one before
+            found = self.seer.whole("real, all of the training split", data, self.asked.batch_size, self.watch)
+            self._whole[id(data)] = found
+        return found
 
     def _update(self, scorers: Mapping[str, Scorer], batch: Judged, *, real: bool) -> None:
         for name, scorer in scorers.items():

@@ -155,11 +155,11 @@ class Recorder:
         }
         for observer in self.observers:
             record |= observer.measure(self.game, done)
-        self.since, self.since_round = Time.now(), done
         if self.writes:
             append_line(self.info.directory / "metrics.jsonl", json.dumps(_without_nan(record)))
         for observer in self.observers:
             observer.step_logged(record)
+        self.since, self.since_round = Time.now(), done
         bad = [name for name, value in record.items() if name.startswith("loss/") and not math.isfinite(value)]
         if bad:
             raise self.failed(done, f"{' and '.join(bad)} {'is' if len(bad) == 1 else 'are'} not finite")

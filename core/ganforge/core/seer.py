@@ -38,7 +38,7 @@ class Seer:
         spec: FeatureExtractor[Any] = registry.find("extractor", self.name)
         self.options = parse(spec.options, asked.extractor_options, "features")
         require(spec)
-        self._versions = versions(spec.requires)
+        self._versions = versions((*spec.requires, spec.build.__module__))
         with attributed(registry, "extractor", self.name, "build"):
             extractor: Extractor = spec.build(self.options, training)
             self.extractor = extractor.eval().requires_grad_(False).to(self.device)

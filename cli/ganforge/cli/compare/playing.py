@@ -224,8 +224,9 @@ def curve(records: Sequence[dict[str, Any]], machine: Machine, scoring: Scoring)
 
 def _minutes(records: Sequence[dict[str, Any]], machine: Machine) -> float:
     """What the rounds of some records took, without starting, scoring and writing: of CPU, or on a GPU's clock."""
-    seconds = "cpu_seconds" if machine.device == "cpu" else "seconds"
-    return sum(float(record[seconds]) for record in records) / 60
+    wanted = "cpu_seconds" if machine.device == "cpu" else "seconds"
+    # A run that an older version began has the clock's alone.
+    return sum(float(record.get(wanted, record["seconds"])) for record in records) / 60
 
 
 def diagnose(run: Path, processes: Processes, log: Path) -> tuple[Verdict, tuple[dict[str, Any], ...]]:

@@ -12,9 +12,8 @@ from torch import Tensor
 from ganforge.core.data import Data
 from ganforge.core.evaluation import Watch
 from ganforge.core.seer import Seer
-from ganforge.plugins.blocks.distances import Neighbours, neighbours
+from ganforge.plugins.blocks.distances import ROWS, Neighbours, nearest, neighbours
 
-ROWS = 4096  # training pictures in float64 at once
 CLOSE = 0.05  # so many held-out pictures are called close to the training data
 
 
@@ -72,8 +71,7 @@ def in_features(
     real = seer.whole("features of held-out pictures", test, batch, watch, held_out).features
     pieces = torch.from_numpy(samples).to(seer.device).split(batch)
     made = torch.cat([seer.extractor(piece).features.cpu() for piece in pieces])
-    parts = (part.double() for part in known.split(ROWS))
-    return _split(seer.name, neighbours(torch.cat([made, real]).double(), parts, k), len(samples))
+    return _split(seer.name, nearest(torch.cat([made, real]), known, k), len(samples))
 
 
 def _split(space: str, found: Neighbours, n: int) -> Nearness:

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
+from ganforge.core import GanforgeError
+from ganforge.core.files import write_text
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -41,6 +44,14 @@ def _parsed(line: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) and isinstance(value.get("round"), int) else None
+
+
+def rewrite(path: Path, lines: Sequence[dict[str, Any]]) -> None:
+    """Make these the lines of a file of JSON lines."""
+    try:
+        write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+    except GanforgeError as error:
+        log.warning("%s keeps lines of rounds that will come again: %s", path.name, error)
 
 
 def read_records(directory: Path, until: int) -> list[dict[str, float]]:

@@ -2,8 +2,9 @@
 
 A sample is no copy when it is further from the training sample nearest to it than that one is from any other. All of
 the training split is looked through, whatever split the others are compared with and however few samples are judged: a
-copy of a picture that is not looked at would pass for new. `authenticity_held_out` is what as many held-out samples
-score, which nobody copied; far below it a generator remembers. With `--split train` there are none at hand.
+copy of a picture that is not looked at would pass for new. `authenticity_held_out` is what held-out samples score, as
+many or all there are, which nobody copied; far below it a generator remembers. With `--split train` there are none at
+hand.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ LEAST = 2
 def build(options: Options, case: Case) -> Any:
     from ganforge.plugins.metrics.authenticity.copies import Authenticity
 
-    if case.training is None or case.look is None:
-        raise GanforgeError("metric 'authenticity' looks for copies of the training split, and was given none")
+    assert case.training is not None
+    assert case.look is not None
     if (count := len(case.training)) < LEAST:
         raise GanforgeError(f"metric 'authenticity' needs at least {LEAST} training samples, not {count}")
     return Authenticity(case.look(case.training).features, held_out=case.data is not case.training)

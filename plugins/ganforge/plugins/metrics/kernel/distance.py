@@ -56,7 +56,7 @@ class KernelDistance:
 
     def _others(self, x: Tensor, rows: Tensor) -> Tensor:
         """Of each subset's samples with all its others: float64 [subsets]."""
-        itself = (x.square().sum(dim=1) / x.shape[1] + 1) ** 3
+        itself = (torch.linalg.vector_norm(x, dim=1) ** 2 / x.shape[1] + 1) ** 3
         return subset_sums(self.kernel, x, x, rows, rows) - itself[rows].sum(dim=1)
 
 

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from ganforge.core import GanforgeError, Record, RunInfo, RunObserver
 from ganforge.core.files import write_text
@@ -15,7 +14,7 @@ from ganforge.plugins.observers.alarms import AlarmOptions
 from ganforge.plugins.observers.alarms.diagnosis import diagnose
 from ganforge.plugins.observers.alarms.limits import Judged
 from ganforge.plugins.observers.alarms.rules import Alarm, judge
-from ganforge.plugins.observers.run_files import read_best, read_lines, read_records
+from ganforge.plugins.observers.run_files import read_best, read_lines, read_records, rewrite
 
 log = logging.getLogger("ganforge")
 
@@ -100,11 +99,4 @@ class Alarms(RunObserver):
         if not self.path.exists():
             return
         kept = [alarm for alarm in read_lines(self.path) if alarm["round"] <= start]
-        _rewrite(self.path, kept)
-
-
-def _rewrite(path: Path, values: Sequence[dict[str, Any]]) -> None:
-    try:
-        write_text(path, "".join(json.dumps(value) + "\n" for value in values))
-    except GanforgeError as error:
-        log.warning("old alarms stay: %s", error)
+        rewrite(self.path, kept)

@@ -19,7 +19,7 @@ from ganforge.core.game import Game
 from ganforge.core.scoring import default_extractor, plain_name, usual_metrics
 from ganforge.core.versions import installed
 from ganforge.plugins.observers.pace import due
-from ganforge.plugins.observers.run_files import read_best, read_lines
+from ganforge.plugins.observers.run_files import read_best, read_lines, rewrite
 from ganforge.plugins.observers.scores import ScoresOptions
 
 log = logging.getLogger("ganforge")
@@ -70,10 +70,10 @@ class Scores(RunObserver):
         try:
             (found,) = self.judge.score([self.side])
             scores = list(self.judge.told(found, self.floors))
-            self._tell(round_, {f"score/{score.name}": score.provenance for _, score in scores})
         except GanforgeError as error:
             log.warning("no score after round %d: %s", round_, error)
             return {}
+        self._tell(round_, {f"score/{score.name}": score.provenance for _, score in scores})
         for figure, score in scores:
             if plain_name(figure) == self.ranked and self._is_better(score.value):
                 self._keep(game, score, round_)
@@ -92,16 +92,20 @@ class Scores(RunObserver):
 
     def _tell(self, round_: int, provenance: Mapping[str, Any]) -> None:
         """Write where scores come from: once for all rounds, and again where a resumed run has other libraries."""
-        if provenance != self.told:
+        if provenance == self.told:
+            return
+        try:
             append_line(self.file, json.dumps({"round": round_, "scores": provenance}))
             self.told = provenance
+        except GanforgeError as error:
+            log.warning("where the scores after round %d come from is not written: %s", round_, error)
 
     def _forget(self) -> None:
         """Drop what was told of scores after the round that the run goes on from: they will come again."""
         self.file = self.info.directory / "scores.jsonl"
         if self.file.exists():
             kept = [line for line in read_lines(self.file) if line["round"] <= self.info.start]
-            write_text(self.file, "".join(json.dumps(line) + "\n" for line in kept))
+            rewrite(self.file, kept)
             self.told = kept[-1].get("scores", {}) if kept else {}
 
     def _is_better(self, value: float) -> bool:
