@@ -4,25 +4,29 @@
 
 All rows learn from the same pictures of two classes of Fashion-MNIST for the same CPU minutes, and are scored beside
 all held-out pictures of these classes. Rows that start from another run take a DCGAN of all pictures of the other eight
-classes, which trains first. Rounds are those that the minutes allow on this
-machine, measured before. What is finished is kept in the page's folder and not trained again until its settings, the
-number of pictures or the minutes change; a training that was interrupted goes on. The data set must be installed
-(Debian: `dataset-fashion-mnist`) or lie in $GANFORGE_DATA.
+classes, which trains first. Rounds are those that the minutes allow on this machine, measured before. What is finished
+is kept in the page's folder and not trained again until its settings, the number of pictures or the minutes change; a
+training that was interrupted goes on. The data set must be installed (Debian: `dataset-fashion-mnist`) or lie in
+$GANFORGE_DATA.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-from fashion import DATA, MACHINE, rounds_within, run
-
 from ganforge.core.files import write_text
 
+DATA = ["--data", "fashion-mnist", "--resolution", "32"]
+MACHINE = ["--precision", "bf16", "--threads", "1"]
 RUNS = Path("runs/few")
 KEPT = Path("docs/few")
 PAGE = KEPT.with_suffix(".md")
@@ -78,6 +82,21 @@ def asked(row: str, options: argparse.Namespace) -> dict[str, Any]:
     minutes = [options.source_minutes if row == SOURCE else options.minutes]
     minutes += [options.source_minutes] if starts(row) else []
     return {"recipe": recipe, "settings": settings, "minutes": minutes}
+
+
+def rounds_within(minutes: float, command: list[str]) -> int:
+    """The rounds of a training that fit into so many CPU minutes; its command has no length."""
+    return int(json.loads(run([*command, "--budget", f"{60 * minutes}s", "--dry-run", "--json"])[1])["rounds"])
+
+
+def run(command: list[str]) -> tuple[float, str]:
+    """Run a command of ganforge; returns its CPU seconds and what it printed."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    program = [sys.executable, "-m", "ganforge.cli", *command[1:]]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(program, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
 
 
 def starts(row: str) -> bool:
@@ -136,7 +155,8 @@ def page(results: dict[str, dict[str, Any]], options: argparse.Namespace) -> str
         f"# {options.images} pictures",
         "",
         f"{' and '.join(f'`{name}`' for name in TARGET)} of Fashion-MNIST at 32×32, {options.images} pictures in all, "
-        f"the same for every row; about {options.minutes:g} CPU minutes each (one core, bf16), as `python "
+        f"the same for every row; about {options.minutes:g} CPU minutes of rounds each (one core, bf16; the table's "
+        "minutes are of the whole command, with starting and pictures), as `python "
         f"benchmarks/few_images.py --images {options.images} --minutes {options.minutes:g} --source-minutes "
         f"{options.source_minutes:g}` made this page. KID is of {SAMPLES:,} samples beside held-out pictures of these "
         "classes; lower is better. Rows that start from another run take a DCGAN that learned the other eight classes, "

@@ -19,16 +19,16 @@ from ganforge.core.specs import Recipe
 from ganforge.plugins.builtin import BUILTIN
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("fashion", "growing", "translate", "inversion", "few")
-"""Folders with pictures of recipes, named as these."""
+PICTURED = ("leaderboard/rows/{}/seed-0.png", "growing/{}.png", "translate/{}.png", "inversion/{}.png", "few/{}.png")
+"""Where the pages of recipes have pictures of them."""
 PICTURES = DataSpec(shape=(3, 32, 32), classes=tuple(str(i) for i in range(10)))
 
 INTRODUCTION = """# The zoo
 
 Everything that is built in, from `python benchmarks/zoo.py`. Each line is a plugin's spec; `ganforge recipes show NAME`
-prints every number of a recipe. [What each recipe holds](contract.md), [pictures](fashion.md),
-[mode coverage](modes.md), [translations](translate.md), [growing and styles](growing.md),
-[what is made of a hundred pictures](few.md).
+prints every number of a recipe. [What each recipe holds](contract.md),
+[all of them on Fashion-MNIST after the same CPU minutes](leaderboard/compare.md), [mode coverage](modes.md),
+[translations](translate.md), [growing and styles](growing.md), [what is made of a hundred pictures](few.md).
 
 What is sampled, scored and exported is a running average of the generator (EMA) unless a recipe says otherwise, also
 where its paper has none: `--set ema.decay=0` takes the generator itself.
@@ -91,8 +91,8 @@ def _recipe(spec: Recipe[Any]) -> list[str]:
 
 def _picture(recipe: str) -> str:
     """A picture that the recipe made, where a page has one."""
-    found = next((path for folder in PAGES if (path := DOCS / folder / f"{recipe}.png").exists()), None)
-    return f'<img src="{found.relative_to(DOCS)}" width="200" alt="by {recipe}">' if found else ""
+    found = next((place for known in PICTURED if (DOCS / (place := known.format(recipe))).exists()), None)
+    return f'<img src="{found}" width="200" alt="by {recipe}">' if found else ""
 
 
 def _spec(spec: Any) -> list[str]:

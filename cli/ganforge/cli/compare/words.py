@@ -82,9 +82,6 @@ def not_yet(comparison: Comparison, standings: Sequence[Standing]) -> str:
     """Rows of which nothing is known yet, and seeds that are missing."""
     there = {standing.slug: len(standing.trained) for standing in standings}
     wanted = [(entry, len(comparison.seeds_of(entry))) for entry in comparison.entries]
-    missing = [
-        f"{entry.row.title} ({n - there.get(entry.row.slug, 0)} of {n} seeds)"
-        for entry, n in wanted
-        if there.get(entry.row.slug, 0) < n
-    ]
+    left = [(entry.row.title, n - there.get(entry.row.slug, 0), n) for entry, n in wanted]
+    missing = [title if due == n else f"{title} ({due} of {n} seeds)" for title, due, n in left if due > 0]
     return f"Not trained yet: {', '.join(missing)}." if missing else ""
