@@ -39,7 +39,9 @@ def test_a_file_of_seeds_goes_through_every_command(run: Path, tmp_path: Path) -
     scores = [json.loads(done("evaluate", tmp_path / f"{n}.onnx", *judged).out)[0]["value"] for n in ("z", "seed")]
     assert scores[0] == pytest.approx(scores[1], rel=1e-3)
     path = ("--metrics", "perceptual-path-length", "--samples", "20", "--features", "random-smoke-test", *TINY)
-    assert refused("evaluate", tmp_path / "seed.onnx", *path).endswith("export it with --inputs z to give them")
+    assert refused("evaluate", tmp_path / "seed.onnx", *path).endswith(
+        "export it with --inputs z --pixels float32 --precision fp32"
+    )
     sentence = refused("sample", tmp_path / "seed.onnx", "--sweep", "-o", tmp_path / "codes", *TINY)
     assert sentence == f"{tmp_path / 'seed.onnx'} has no codes beside its noise; leave --sweep out"
 

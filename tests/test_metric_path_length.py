@@ -146,7 +146,7 @@ def test_a_file_that_rounds_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     done(*TRAIN_TINY, "--steps", 2, "--out", run)
     done("export", run, "-o", file, *form, *TINY)
     asked = ("--samples", 24, "--features", "random-smoke-test", "--metrics", "perceptual-path-length", *TINY)
-    sentence = "this file rounds its own; export it with --pixels float32 --precision fp32"
+    sentence = "this file rounds its own; export it with --inputs z --pixels float32 --precision fp32"
     assert refused("evaluate", file, *asked).endswith(sentence)
 
 

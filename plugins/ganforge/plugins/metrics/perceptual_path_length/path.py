@@ -27,7 +27,7 @@ class PathLength:
         if case.generator is not None and case.generator.rounds:
             raise GanforgeError(
                 "metric 'perceptual-path-length' compares pictures that differ by less than a pixel's step, and this "
-                "file rounds its own; export it with --pixels float32 --precision fp32"
+                "file rounds its own; export it with --inputs z --pixels float32 --precision fp32"
             )
         try:
             self._embed(np.zeros((1, *case.data.spec.shape), np.float32))
