@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
 from ganforge.core.card import Card, Input, Output
+from ganforge.core.versions import installed
 from ganforge.serve.errors import Refused
 from ganforge.serve.http import Answer, Request, as_json
 from ganforge.serve.limits import Limits
@@ -129,10 +129,7 @@ def _sides(card: Card, feed: Mapping[str, np.ndarray]) -> Sequence[int]:
 
 
 def own_version() -> str:
-    try:
-        return version("ganforge")
-    except PackageNotFoundError:
-        return "0"
+    return installed("ganforge") or "0"
 
 
 def _tensor(one: Input | Output, size: Sequence[int]) -> dict[str, Any]:

@@ -10,14 +10,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from ganforge.core.errors import Interrupted
-
-LOOK = 0.05
-"""Seconds between two looks at a process."""
 
 
 class Ran(NamedTuple):
@@ -35,7 +31,7 @@ class Processes:
         self.flags = [word for plugin in plugins for word in ("--plugin", plugin)]
         self.environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         self.stopped = threading.Event()
-        self._living: set[int] = set()
+        self._living: set[subprocess.Popen[bytes]] = set()
 
     def run(self, arguments: Sequence[str], log: Path, limit: float = float("inf")) -> Ran:
         """Run a command to its end, its stderr behind what is in `log`; after `limit` seconds it is killed.
@@ -48,8 +44,7 @@ class Processes:
             if self.stopped.is_set():
                 raise Interrupted("stopped")
             began = time.monotonic()
-            pid = self._start(arguments, out, errors)
-            code = self._wait(pid, began + limit)
+            code = self._wait(self._start(arguments, out, errors), limit)
             out.seek(0)
             ran = Ran(code, time.monotonic() - began, out.read().decode("utf-8", errors="replace"))
         if self.stopped.is_set():
@@ -59,30 +54,27 @@ class Processes:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """Ask every command to stop: a training saves its round first. Nothing new is started."""
         self.stopped.set()
-        for pid in list(self._living):
-            with suppress(ProcessLookupError):
-                os.kill(pid, how)
+        for process in list(self._living):
+            process.send_signal(how)
 
-    def _start(self, arguments: Sequence[str], out: IO[bytes], errors: IO[str]) -> int:
+    def _start(self, arguments: Sequence[str], out: IO[bytes], errors: IO[str]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "ganforge.cli", *self.flags, *arguments]
         # In a session of its own: Ctrl-C reaches us alone, and we pass it on once. Twice would cut a training short.
         process = subprocess.Popen(command, stdout=out, stderr=errors, env=self.environment, start_new_session=True)
-        self._living.add(process.pid)
+        self._living.add(process)
         if self.stopped.is_set():  # since it was looked at: nobody else will tell this one
-            os.kill(process.pid, signal.SIGTERM)
-        process.returncode = 0  # we wait for it ourselves
-        return process.pid
+            process.terminate()
+        return process
 
-    def _wait(self, pid: int, end: float) -> int:
-        """The exit code of a process."""
-        while True:
-            found, status = os.waitpid(pid, os.WNOHANG)
-            if found:
-                self._living.discard(pid)
-                return os.waitstatus_to_exitcode(status)
-            if time.monotonic() > end:
-                os.kill(pid, signal.SIGKILL)
-            time.sleep(LOOK)
+    def _wait(self, process: subprocess.Popen[bytes], limit: float) -> int:
+        """The exit code of a process, which is killed after `limit` seconds."""
+        try:
+            return process.wait(limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+        finally:
+            self._living.discard(process)
 
 
 def last_words(log: Path) -> str:
