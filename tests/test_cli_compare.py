@@ -255,7 +255,9 @@ def test_a_row_of_a_file_may_have_seeds_of_its_own(here: Here, tmp_path: Path) -
     assert len(here.trained()) == 3
     record = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert {row["name"]: len(row["trainings"]) for row in record["rows"]} == {"tiny": 1, "again": 2}
-    assert "1 to 2 seeds" in (tmp_path / "out" / "compare.md").read_text()
+    text = (tmp_path / "out" / "compare.md").read_text()
+    assert "1 to 2 seeds" in text
+    assert "the median over a row's seeds, with its range. What stands behind ± is the deviation" in text
 
 
 def test_a_damaged_result_is_made_again_from_its_run(here: Here, tmp_path: Path) -> None:
@@ -456,6 +458,7 @@ LOWER, HIGHER = Lead("kid", "lower"), Lead("high_quality", "higher", first="mode
     [
         ([row("a", 2, 2.1, 2.2), row("b", 1, 1.1, 1.2)], LOWER, "b", ()),
         ([row("a", 1, 1.1, 1.2), row("b", 1.15, 1.3, 1.4)], LOWER, "a", ("b",)),
+        ([row("a", 1, 1.1, 1.3), row("b", 1.2), row("c", 1.4)], LOWER, "a", ("b",)),
         ([row("a", 1, std=0.2), row("b", 1.1, std=0.1)], LOWER, "a", ("b",)),
         ([row("a", 1, std=0.2), row("b", 1.1, std=0.1), row("c", 9)], LOWER, "a", ("b",)),
         ([row("a", 1), row("b", 1.1)], LOWER, "a", ()),
@@ -549,6 +552,20 @@ def test_the_page_has_the_table_the_curves_and_the_commands(tmp_path: Path, smal
     assert "KID, places from 7" in text
     assert "ganforge train tiny --out 'a b'" in text
     assert "It came" not in text
+
+
+def test_the_page_tells_seeds_apart(tmp_path: Path, small: Registry) -> None:
+    comparison = replace(comparison_of(tmp_path, small, "a"), seeds=2)
+    (one,) = results(comparison).values()
+    scores = [(score("kid", value), score("kid_std", 0.01)) for value in (0.1, 0.3)]
+    seeds = [one.model_copy(update={"seed": seed, "scores": scores[seed]}) for seed in range(2)]
+    write(comparison, {("a", one.seed): one for one in seeds})
+    text = " ".join(Page((tmp_path / "compare.html").read_text(encoding="utf-8")).text().split())
+    assert "1,000 rounds in 9.5 CPU minutes, 2 seeds." in text
+    assert text.count("Seed 0, suspicious:") == text.count("Seed 1, suspicious:") == 1
+    assert "It came" not in text
+    assert "the median over a row's seeds" in text
+    assert "±" not in text
 
 
 def test_the_markdown_links_the_pictures(tmp_path: Path, small: Registry) -> None:

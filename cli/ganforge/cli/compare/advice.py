@@ -96,14 +96,13 @@ def advise(candidates: Sequence[Candidate], lead: Lead) -> Advice:
 
 
 def too_close(one: Candidate, other: Candidate) -> bool:
-    """Whether two rows' leading scores do not tell which is better: their ranges over the seeds overlap, or their
-    medians are no further apart than the deviation of either."""
+    """Whether two rows' leading scores do not tell which is better: their ranges over the seeds overlap (one
+    seed's is its score), or their medians are no further apart than the deviation of either."""
     if one.lead is None or other.lead is None or one.first != other.first:
         return False
     if abs(one.lead.median - other.lead.median) <= max(one.deviation, other.deviation):
         return True
-    several = min(one.seeds, other.seeds) > 1
-    return several and one.lead.low <= other.lead.high and other.lead.low <= one.lead.high
+    return one.lead.low <= other.lead.high and other.lead.low <= one.lead.high
 
 
 def _choice(taken: Candidate, alike: Sequence[Candidate], others: Sequence[Candidate], name: str, way: str) -> str:

@@ -118,12 +118,18 @@ def _samples(comparison: Comparison, standing: Standing) -> str:
 
 def _details(standing: Standing, unit: str) -> str:
     """A row's verdict, what its alarms say, and its commands."""
-    alarms = [alarm for one in standing.trained for alarm in one.alarms]
+    alarms = "".join(_alarms(standing, one) for one in standing.trained if one.alarms)
     reasons = "".join(_paragraph(reason) for reason in words.reasons(standing))
     commands = "".join(f"<dd><code>{escape(command)}</code></dd>" for command in words.commands(standing))
     verdict = f'<span class="status" data-state="{standing.verdict}">{standing.verdict}</span>'
     return (
         f"<article><h3>{escape(standing.title)} {verdict}</h3>"
-        f"{_paragraph(words.told_of(standing, unit))}{reasons}{alarm_list(alarms) if alarms else ''}"
+        f"{_paragraph(words.told_of(standing, unit))}{reasons}{alarms}"
         f'<dl class="commands">{commands}</dl></article>'
     )
+
+
+def _alarms(standing: Standing, one: Trained) -> str:
+    """What a training's alarms say, with its seed where the row has several."""
+    seed = _paragraph(f"Seed {one.seed}, {one.verdict}:") if len(standing.trained) > 1 else ""
+    return seed + alarm_list(one.alarms)

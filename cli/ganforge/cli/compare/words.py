@@ -44,19 +44,22 @@ def how_to_read(comparison: Comparison) -> str:
     """What the order is, and what stands in a cell."""
     lead = comparison.scoring.lead
     first = "the modes captured, then by " if lead.first else ""
-    seeds = "A figure is the median over the seeds, with its range. " if several_seeds(comparison) else ""
+    counts = {len(comparison.seeds_of(entry)) for entry in comparison.entries}
+    seeds = "A figure is the median over a row's seeds, with its range. " if max(counts) > 1 else ""
+    one = "What stands behind ± is the deviation that the metric itself gives. " if min(counts) == 1 else ""
     return (
-        f"Sorted by {first}{title_of(lead.figure)} ({lead.better} is better). {seeds}"
+        f"Sorted by {first}{title_of(lead.figure)} ({lead.better} is better). {seeds}{one}"
         "Real data is of the other split, in the generator's place: what a perfect generator would score."
     )
 
 
 def told_of(standing: Standing, unit: str) -> str:
     """Rounds, time and verdict of a row in one sentence."""
-    rounds, minutes = standing.over_seeds("rounds"), standing.over_seeds("minutes")
+    rounds, minutes, n = standing.over_seeds("rounds"), standing.over_seeds("minutes"), len(standing.trained)
     if not rounds or not minutes:
         return f"Verdict: {standing.verdict}."
-    return f"{rounds.median:,.0f} rounds in {minutes.median:.3g} {unit}. Verdict: {standing.verdict}."
+    each = f", {n} seeds" if n > 1 else ""
+    return f"{rounds.median:,.0f} rounds in {minutes.median:.3g} {unit}{each}. Verdict: {standing.verdict}."
 
 
 def reasons(standing: Standing) -> list[str]:
