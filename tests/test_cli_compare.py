@@ -489,6 +489,8 @@ def test_advice_gives_its_evidence() -> None:
     assert advise(rows, LOWER).words == (
         "Take a: no other row has a score and did not fail. Its KID is 1 ± 0.2. Diagnose: healthy. Failed: b."
     )
+    rows = [row("a", 1, std=0.2, besides="coverage 0.5"), row("b", 1.1, besides="coverage 0.7"), row("c", 9)]
+    assert "Coverage 0.5 (b: coverage 0.7); diagnose: healthy." in advise(rows, LOWER).words
     assert "One seed tells nothing of chance" in advise([row("a", 1), row("b", 2)], LOWER).words
     assert advise([row("a", verdict="failed")], LOWER).words == "Every row failed: a. There is none to take."
 

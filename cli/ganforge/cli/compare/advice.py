@@ -88,7 +88,7 @@ def advise(candidates: Sequence[Candidate], lead: Lead) -> Advice:
     way = ("lowest" if lead.better == "lower" else "highest") + (" of rows that did not fail" if scored else "")
     words = [
         _choice(taken, alike, others, title_of(lead.figure), way),
-        _evidence(taken),
+        _evidence(taken, alike),
         _chance(taken, others),
         _lost(order),
     ]
@@ -129,9 +129,12 @@ def told(one: Candidate) -> str:
     return f"{short(one.lead.median)}{f' ± {short(one.deviation)}' if one.deviation else ''}"
 
 
-def _evidence(one: Candidate) -> str:
+def _evidence(one: Candidate, alike: Sequence[Candidate]) -> str:
+    """What else is known of the row, and of those that might be taken as well."""
+    others = ", ".join(f"{other.title}: {other.besides}" for other in alike if other is not one and other.besides)
     failed = f" ({one.failed} of {one.seeds} seeds failed)" if one.failed else ""
-    facts = [*([one.besides] if one.besides else []), f"diagnose: {one.verdict}{failed}"]
+    besides = [one.besides + (f" ({others})" if others else "")] if one.besides else []
+    facts = [*besides, f"diagnose: {one.verdict}{failed}"]
     sentence = "; ".join(facts)
     return f"{sentence[0].upper()}{sentence[1:]}."
 
