@@ -556,6 +556,20 @@ def test_the_page_has_the_table_the_curves_and_the_commands(tmp_path: Path, smal
     assert "It came" not in text
 
 
+@pytest.mark.parametrize(("floor", "beside"), [(0.05, False), (0.0, True), (-0.001, True)])
+def test_real_data_of_no_more_than_zero_is_told_beside_the_curves(
+    floor: float, beside: bool, tmp_path: Path, small: Registry
+) -> None:
+    comparison = comparison_of(tmp_path, small, "a")
+    (one,) = results(comparison).values()
+    standing = Standing(
+        "a", "a", "tiny", (), 1000, (one.model_copy(update={"scores": (score("kid", 0.1, floor=floor),)}),)
+    )
+    (chart,) = page.charts(comparison, [standing])
+    assert [mark.low for mark in chart.marks] == ([] if beside else [floor])
+    assert (f"lower is better; real data: {floor:g}." in chart.note) == beside
+
+
 def test_the_page_tells_seeds_apart(tmp_path: Path, small: Registry) -> None:
     comparison = replace(comparison_of(tmp_path, small, "a"), seeds=2)
     (one,) = results(comparison).values()

@@ -20,7 +20,7 @@ from PIL import Image
 from ganforge.core import Reading, RunInfo
 from ganforge.core.config import Component, DataConfig
 from ganforge.plugins.observers.report import Report, charts, page
-from ganforge.plugins.observers.report.charts import Chart, Line
+from ganforge.plugins.observers.report.charts import Chart, Line, Mark
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 EMPTY_SVG = {"path", "rect"}
@@ -352,6 +352,22 @@ def test_gradients_that_span_decades_get_a_logarithmic_axis() -> None:
 )
 def test_ticks_are_round_numbers_within_the_axis(low: float, high: float, ticks: list[float]) -> None:
     assert charts.Scale(low, high, 0, 1).ticks() == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [(0.05, 1.6, [0.05, 0.1, 0.2, 0.5, 1]), (0.7, 1300, [1, 10, 100, 1000]), (1e-6, 1e6, [1e-6, 1e-3, 1, 1e3, 1e6])],
+)
+def test_ticks_of_a_logarithmic_axis(low: float, high: float, ticks: list[float]) -> None:
+    assert charts.Scale(low, high, 0, 1, log=True).ticks() == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize(("low", "log"), [(0.09, True), (0.11, False), (0.0, False), (-0.1, False)])
+def test_an_axis_is_logarithmic_where_all_is_above_zero_and_spans_a_decade(low: float, log: bool) -> None:
+    line = Line("kid", np.array([1.0, 2.0]), np.array([1.0, 0.5]))
+    marked = Chart("c", "x", "", [line], marks=[Mark("even", "real data", low, low)], log=True)
+    assert charts.bounds(marked)[2] == log
+    assert charts.bounds(Chart("c", "x", "", [line], covers=[low], log=True))[2] == log
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,12 @@ def _cell(text: str) -> str:
 def charts(comparison: Comparison, standings: Sequence[Standing]) -> Iterator[Chart]:
     """The leading score over time, as many rows in a chart as there are colours, the best first."""
     curves = [(standing.title, curve) for standing in standings if (curve := _curve(standing.trained))]
-    scoring = comparison.scoring
+    scoring, marks = comparison.scoring, _floor(comparison, standings)
+    falls = scoring.lead.better == "lower"
     over = "the median over the seeds, " if words.several_seeds(comparison) else ""
+    # A KID of real data of 0 or less has no place on the axis that tells good rows apart.
+    shown = [mark for mark in marks if not falls or mark.low > 0]
+    told = "".join(f"; {mark.label}" for mark in marks if mark not in shown)
     covers = [point.value for _, curve in curves for point in curve]
     for number, start in enumerate(range(0, len(curves), COLOURS)):
         part = curves[start : start + COLOURS]
@@ -77,11 +81,11 @@ def charts(comparison: Comparison, standings: Sequence[Standing]) -> Iterator[Ch
         yield Chart(
             name=f"score-{number}",
             title=f"{title_of(scoring.lead.figure)}{places}",
-            note=f"{scoring.curve_samples:,} samples each time, {over}{scoring.lead.better} is better.",
+            note=f"{scoring.curve_samples:,} samples each time, {over}{scoring.lead.better} is better{told}.",
             lines=[_line(title, curve) for title, curve in part],
-            marks=_floor(comparison, standings),
+            marks=shown,
             covers=covers,
-            log=scoring.lead.better == "lower",
+            log=falls,
             across=comparison.machine.unit,
         )
 

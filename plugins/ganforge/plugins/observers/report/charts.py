@@ -40,8 +40,8 @@ class Mark:
 class Chart:
     """Curves that share an axis. `name` is the element's id in the page.
 
-    The vertical axis covers the figures in `covers`; `log` makes it logarithmic where values span decades. `across`
-    says what the horizontal one counts.
+    The vertical axis covers the figures in `covers`; `log` makes it logarithmic where all that it covers is above 0 and
+    spans more than a decade. `across` says what the horizontal one counts.
     """
 
     name: str
@@ -71,10 +71,14 @@ class Scale:
         return np.asarray(self.start + (v - low) / (high - low) * (self.end - self.start))
 
     def ticks(self, n: int = 5) -> list[float]:
-        """About `n` round numbers within the scale; on a logarithmic one powers of ten."""
+        """About `n` round numbers within the scale; on a logarithmic one powers of ten, or 1, 2 and 5 times such."""
         if self.log:
-            first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
-            return [10.0**power for power in range(first, last + 1, max(1, math.ceil((last - first) / n)))]
+            decades = math.log10(self.high / self.low)
+            factors = (1, 2, 5) if decades <= 2 else (1,)
+            lowest, highest = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+            powers = range(lowest, highest + 1, math.ceil(decades / n))
+            ticks = [factor * 10.0**power for power in powers for factor in factors]
+            return [tick for tick in ticks if self.low <= tick <= self.high]
         step = _round_step((self.high - self.low) / n)
         first = math.ceil(self.low / step - 1e-9)
         return [i * step for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
@@ -127,9 +131,10 @@ def bounds(chart: Chart) -> tuple[float, float, bool]:
     """Lowest and highest figure of the vertical axis, and whether it is logarithmic."""
     values = np.concatenate([line.values for line in chart.lines])
     values = values[np.isfinite(values)]
-    if chart.log and len(values) and values.min() > 0 and values.max() / values.min() > 50:
-        return float(values.min() / 1.3), float(values.max() * 1.3), True
     needed = [*chart.covers, *(level for mark in chart.marks for level in (mark.low, mark.high))]
+    whole = np.concatenate([values, needed])
+    if chart.log and len(whole) and whole.min() > 0 and whole.max() / whole.min() > 10:
+        return float(whole.min() / 1.3), float(whole.max() * 1.3), True
     figures = [*_usual_range(values), *needed] or [0.0, 1.0]
     low, high = min(figures), max(figures)
     margin = 0.06 * (high - low) or 0.5 * abs(high) or 0.5
