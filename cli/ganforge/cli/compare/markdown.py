@@ -14,7 +14,7 @@ def render(comparison: Comparison, standings: Sequence[Standing], advice: Advice
     """The page; its pictures are linked from the folder it lies in."""
     said = [words.lead(comparison) + ".", plain(advice.words), words.not_yet(comparison, standings)]
     lines = [f"# {plain(words.question(comparison))}", *said, "\n".join(_table(comparison, standings))]
-    lines += [words.how_to_read(comparison)]
+    lines += [words.how_to_read(comparison, standings)]
     for standing in standings:
         lines += _section(standing, comparison.machine.unit)
     return "\n\n".join(line for line in lines if line) + "\n"

@@ -34,7 +34,7 @@ def render(
         lead=escape(words.lead(comparison)),
         advice=escape(advice.words),
         missing=_paragraph(words.not_yet(comparison, standings)),
-        reading=escape(words.how_to_read(comparison)),
+        reading=escape(words.how_to_read(comparison, standings)),
         headings="".join(f'<th scope="col">{escape(name)}</th>' for name in table.headings(standings, comparison)),
         rows="".join(_table_row(cells, advice) for cells in table.rows(standings, comparison)),
         charts="".join(chart_figure(chart) for chart in charts(comparison, standings)) or _paragraph(NO_CURVES),
