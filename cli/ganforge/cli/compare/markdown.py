@@ -13,18 +13,18 @@ from ganforge.cli.compare.results import Standing
 def render(comparison: Comparison, standings: Sequence[Standing], advice: Advice) -> str:
     """The page; its pictures are linked from the folder it lies in."""
     said = [words.lead(comparison) + ".", plain(advice.words), words.not_yet(comparison, standings)]
-    lines = [f"# {plain(words.question(comparison))}", *said, "\n".join(_table(comparison, standings))]
-    lines += [words.how_to_read(comparison, standings)]
+    headings, rows = table.headings(standings, comparison), table.rows(standings, comparison)
+    lines = [f"# {plain(words.question(comparison))}", *said, "\n".join(_table(headings, rows))]
+    lines += [words.how_to_read(comparison, rows)]
     for standing in standings:
         lines += _section(standing, comparison.machine.unit)
     return "\n\n".join(line for line in lines if line) + "\n"
 
 
-def _table(comparison: Comparison, standings: Sequence[Standing]) -> Iterator[str]:
-    headings = table.headings(standings, comparison)
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     yield f"| {' | '.join(headings)} |"
     yield f"|{'---|' * len(headings)}"
-    for first, *rest in table.rows(standings, comparison):
+    for first, *rest in rows:
         name = first if first == table.REAL else code(first)
         yield f"| {' | '.join([name, *map(plain, rest)])} |"
 

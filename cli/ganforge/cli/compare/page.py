@@ -27,6 +27,7 @@ def render(
     comparison: Comparison, standings: Sequence[Standing], advice: Advice, about: Sequence[tuple[str, str]]
 ) -> str:
     """The whole page; `standings` are in their order, `about` says how it was made."""
+    rows = table.rows(standings, comparison)
     skeleton = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     return skeleton.substitute(
         style=style(),
@@ -34,9 +35,9 @@ def render(
         lead=escape(words.lead(comparison)),
         advice=escape(advice.words),
         missing=_paragraph(words.not_yet(comparison, standings)),
-        reading=escape(words.how_to_read(comparison, standings)),
+        reading=escape(words.how_to_read(comparison, rows)),
         headings="".join(f'<th scope="col">{escape(name)}</th>' for name in table.headings(standings, comparison)),
-        rows="".join(_table_row(cells, advice) for cells in table.rows(standings, comparison)),
+        rows="".join(_table_row(cells, advice) for cells in rows),
         charts="".join(chart_figure(chart) for chart in charts(comparison, standings)) or _paragraph(NO_CURVES),
         samples="".join(_samples(comparison, standing) for standing in standings),
         details="".join(_details(standing, comparison.machine.unit) for standing in standings),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganforge.cli.compare import table
 from ganforge.cli.compare.playing import Comparison
 from ganforge.cli.compare.results import Standing, Trained, title_of
 
@@ -41,12 +40,12 @@ def several_seeds(comparison: Comparison) -> bool:
     return any(len(comparison.seeds_of(entry)) > 1 for entry in comparison.entries)
 
 
-def how_to_read(comparison: Comparison, standings: Sequence[Standing]) -> str:
-    """What the order is, and what stands in a cell."""
+def how_to_read(comparison: Comparison, rows: Sequence[Sequence[str]]) -> str:
+    """What the order of the table's rows is, and what stands in a cell."""
     lead = comparison.scoring.lead
     first = "the modes captured, then by " if lead.first else ""
     seeds = "A figure is the median over a row's seeds, with its range. " if several_seeds(comparison) else ""
-    deviates = any("±" in cell for row in table.rows(standings, comparison) for cell in row)
+    deviates = any("±" in cell for _, *cells in rows for cell in cells)
     one = "What stands behind ± is the deviation that the metric itself gives. " if deviates else ""
     return (
         f"Sorted by {first}{title_of(lead.figure)} ({lead.better} is better). {seeds}{one}"
